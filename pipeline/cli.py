@@ -1,0 +1,469 @@
+"""The command line: `tinyagent run | plan | select | tools | models | init`.
+
+Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
+them to standard error; `--json` prints one JSON document. Exit status: 0 done, 1 not done, 2 wrong usage or settings, 3
+done in part, 130 interrupted. No command shows a traceback for bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError, TinyAgentError
+from pipeline.spec import NAME, SpecError, ToolSpec, load_catalogue, load_spec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.pipeline import Pipeline, Planning, Result
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command line; the entry point of the console script."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TinyAgentError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        if error.fix:
+            click.echo(f"  To mend it: {error.fix}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no complaint at exit either
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tinyagent-edge", prog_name="tinyagent")
+def cli() -> None:
+    """Turn a request in plain words into an executed plan, on this machine.
+
+    \b
+    tinyagent init --sample                      a data folder to try things in
+    tinyagent run "text Priya I'm running late"  select, plan, ask, do
+    tinyagent plan "…"                           as far as the plan, nothing is done
+    """
+
+
+def settings_options(command: F) -> F:
+    """Add the options that every command of the pipeline takes, and hand it their `Config`."""
+
+    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings file to read.")
+    @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where your data is kept.")
+    @click.option(
+        "--tools", "tools", type=click.Path(path_type=Path), multiple=True, help="Folder or file of your own tool specs."
+    )
+    @click.option("--enable", "enabled", multiple=True, metavar="APP", help="Use the tools of these apps only.")
+    @click.option("--disable", "disabled", multiple=True, metavar="APP", help="Leave out the tools of an app.")
+    @click.option("--instruct", "instructions", multiple=True, metavar="TEXT", help='Such as "always cc Nick".')
+    @click.option("--all-tools", is_flag=True, help="Offer every tool to the planner, without a selection.")
+    def wrapped(
+        config_file: Path | None,
+        data_dir: Path | None,
+        tools: tuple[Path, ...],
+        enabled: tuple[str, ...],
+        disabled: tuple[str, ...],
+        instructions: tuple[str, ...],
+        all_tools: bool,
+        **options: Any,
+    ) -> Any:
+        config = Config.load(config_file)
+        changed: dict[str, Any] = {
+            "tools": (*config.tools, *tools),
+            "instructions": (*config.instructions, *instructions),
+            "disabled_apps": (*config.disabled_apps, *disabled),
+        }
+        if enabled:
+            changed["enabled_apps"] = enabled
+        if data_dir:
+            changed["data_dir"] = data_dir
+        if all_tools:
+            changed["selection"] = config.selection.model_copy(update={"route": "all"})
+        return command(config.model_copy(update=changed), **options)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    return wrapped  # type: ignore[return-value]
+
+
+class Moment(click.ParamType[datetime]):
+    """A local date and time in ISO 8601."""
+
+    name = "YYYY-MM-DD HH:MM"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the value, or fail with a word on its form."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).replace(tzinfo=None)
+        except ValueError:
+            self.fail(f"{value!r} is not a time; write it like '2026-05-14 09:30'", param, ctx)
+
+
+now_option = click.option("--now", type=Moment(), help="The time at which the request is made; the present by default.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+# ── run, plan, select ────────────────────────────────────────────────────────────────────────────────
+
+
+@cli.command()
+@click.argument("request")
+@now_option
+@click.option("--yes", is_flag=True, help="Do writes and sends without asking.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; run nothing.")
+@json_option
+@settings_options
+def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: bool, as_json: bool) -> int:
+    """Do what REQUEST asks: select tools, plan, ask before writes and sends, run, answer.
+
+    Where nobody sits at the terminal, writes and sends are declined unless --yes is given.
+    """
+    from pipeline.effects import approve_all, decline_all
+    from pipeline.events import ignore
+    from pipeline.pipeline import Pipeline
+    from pipeline.terminal import RunView, TerminalApprover, can_ask
+
+    console = _console()
+    approve = approve_all if yes else TerminalApprover(console) if can_ask() else decline_all
+    view = ignore if as_json else RunView(console)
+    result = Pipeline(config).run(request, now, approve=approve, on_event=view, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
+    else:
+        console.print("[bold]Answer[/]")
+        click.echo(result.answer.text)
+        if approve is decline_all and not dry_run and any(o.status == "declined" for o in result.outcomes):
+            click.echo("Nobody was there to approve; give --yes to do writes and sends without asking.", err=True)
+    if result.answer.complete and result.outcomes:
+        return 0
+    return 3 if any(o.status == "done" for o in result.outcomes) else 1
+
+
+@cli.command()
+@click.argument("request", required=False)
+@now_option
+@click.option("--batch", type=click.Path(path_type=Path, dir_okay=False), help="JSON lines of id, now and query.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the batch's plans go.")
+@json_option
+@settings_options
+def plan(
+    config: Config, request: str | None, now: datetime | None, batch: Path | None, out: Path | None, as_json: bool
+) -> int:
+    """Show the plan for REQUEST; nothing is run.
+
+    With --batch FILE --out FILE, plan each line {"id", "now", "query"} of a file and write a line {"id", "tools",
+    "route", "plan", "prompt_tokens", "full_prompt_tokens", "retrieval_ms", "plan_ms"} for each, in order; "error"
+    stands in place of "plan" where there is none.
+    """
+    from pipeline.events import ignore
+    from pipeline.pipeline import Pipeline
+    from pipeline.terminal import RunView
+
+    if (batch is None) != (out is None) or (batch is None) == (request is None):
+        raise click.UsageError("Give a REQUEST, or --batch FILE with --out FILE.")
+    pipeline = Pipeline(config)
+    if batch and out:
+        return _plan_batch(pipeline, batch, out)
+    assert request is not None
+    planning = pipeline.plan(request, now, on_event=ignore if as_json else RunView(_console()))
+    if as_json:
+        click.echo(json.dumps({"request": request, **_planning_json(planning)}, ensure_ascii=False, indent=2))
+    elif not sys.stderr.isatty():
+        click.echo(planning.plan.text())
+    return 0
+
+
+@cli.command()
+@click.argument("request")
+@click.option("--explain", is_flag=True, help="Show every tool's score.")
+@json_option
+@settings_options
+def select(config: Config, request: str, explain: bool, as_json: bool) -> None:
+    """Show which tools REQUEST needs, and why."""
+    from pipeline.pipeline import Pipeline
+    from pipeline.terminal import explain as print_explained
+
+    selection = Pipeline(config).select(request)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "request": request,
+                    "tools": list(selection.names),
+                    "route": selection.route,
+                    "scores": {name: round(score, 4) for name, score in selection.scores.items()},
+                    "milliseconds": round(selection.milliseconds, 2),
+                },
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+    elif explain:
+        print_explained(selection, _console(stderr=False))
+    else:
+        click.echo("\n".join(selection.names))
+
+
+def _plan_batch(pipeline: Pipeline, batch: Path, out: Path) -> int:
+    """Plan every row; the output appears when it is whole."""
+    from rich.progress import track
+
+    rows = list(_rows(batch))
+    scratch = out.with_name(out.name + ".part")
+    failed = 0
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            for row in track(rows, "Planning", console=_console(), disable=not sys.stderr.isatty()):
+                line = _batch_line(pipeline, row)
+                failed += "error" in line
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        scratch.replace(out)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}", fix="name another file with --out") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    click.echo(f"{len(rows) - failed} of {len(rows)} requests planned, in {out}", err=True)
+    return 0 if failed == 0 else 3 if failed < len(rows) else 1
+
+
+def _batch_line(pipeline: Pipeline, row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        planning = pipeline.plan(row["query"], row["now"])
+    except TinyAgentError as error:
+        return {"id": row["id"], "error": str(error)}
+    return {
+        "id": row["id"],
+        "tools": list(planning.selection.names),
+        "route": planning.selection.route,
+        "plan": planning.plan.text(),
+        "prompt_tokens": planning.prompt_tokens,
+        "full_prompt_tokens": planning.full_prompt_tokens,
+        "retrieval_ms": round(planning.selection.milliseconds, 2),
+        "plan_ms": round(planning.milliseconds, 2),
+    }
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            yield {"id": row["id"], "query": str(row["query"]), "now": datetime.fromisoformat(row["now"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path}:{number}: not a request: {error!r}",
+                fix='a line is {"id": …, "now": "YYYY-MM-DD HH:MM:SS", "query": "…"}',
+            ) from None
+
+
+def _planning_json(planning: Planning) -> dict[str, Any]:
+    return {
+        "tools": list(planning.selection.names),
+        "route": planning.selection.route,
+        "surface_plan": planning.surface,
+        "plan": planning.plan.text(),
+        "prompt_tokens": planning.prompt_tokens,
+        "full_prompt_tokens": planning.full_prompt_tokens,
+        "retrieval_ms": round(planning.selection.milliseconds, 2),
+        "plan_ms": round(planning.milliseconds, 2),
+    }
+
+
+def _result_json(request: str, result: Result) -> dict[str, Any]:
+    return {
+        "request": request,
+        **_planning_json(result.planning),
+        "steps": [
+            {
+                "number": o.step.number,
+                "tool": o.step.tool,
+                "status": o.status,
+                "output": o.output,
+                "error": str(o.error) if o.error else None,
+                "seconds": round(o.seconds, 4),
+            }
+            for o in result.outcomes
+        ],
+        "answer": result.answer.text,
+        "complete": result.answer.complete,
+    }
+
+
+# ── tools ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cli.group()
+def tools() -> None:
+    """List, check and make tool specs."""
+
+
+@tools.command("list")
+@json_option
+@settings_options
+def tools_list(config: Config, as_json: bool) -> None:
+    """List the tools that can be called."""
+    from rich.table import Table
+
+    catalogue = config.catalogue()
+    if as_json:
+        click.echo(json.dumps([_spec_json(spec) for spec in catalogue.values()], ensure_ascii=False, indent=2))
+        return
+    table = Table("Tool", "App", "Effect", "What it does", box=None, pad_edge=False, header_style="bold")
+    for spec in catalogue.values():
+        table.add_row(spec.name, spec.app, spec.effect, spec.description)
+    _console(stderr=False).print(table)
+
+
+@tools.command("show")
+@click.argument("name")
+@json_option
+@settings_options
+def tools_show(config: Config, name: str, as_json: bool) -> None:
+    """Show one tool: its signature, parameters, rules and examples."""
+    import difflib
+
+    from pipeline.prompt import signature
+
+    catalogue = config.catalogue()
+    if name not in catalogue:
+        near = difflib.get_close_matches(name, catalogue, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else "'tinyagent tools list' lists them"
+        raise ConfigError(f"there is no tool {name!r}", fix=fix)
+    spec = catalogue[name]
+    if as_json:
+        click.echo(json.dumps(_spec_json(spec), ensure_ascii=False, indent=2))
+        return
+    click.echo(f"{signature(spec)}\n  {spec.description}\n  app {spec.app}, effect {spec.effect}, gives {spec.returns.type}")
+    for parameter in spec.parameters:
+        kind = f"list[{parameter.type}]" if parameter.list else parameter.type
+        unsaid = "" if parameter.required else f", {parameter.default!r} if unsaid"
+        click.echo(f"  {parameter.name}: {kind}{unsaid}\n      {parameter.description}")
+    for title, lines in (("Rules", spec.rules), ("Examples", [e.request for e in spec.examples])):
+        if lines:
+            click.echo("\n".join([f"  {title}", *(f"    - {line}" for line in lines)]))
+
+
+@tools.command("lint")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@settings_options
+def tools_lint(config: Config, paths: tuple[Path, ...]) -> int:
+    """Check spec files or folders (by default all that are in use), and name file, line, field and mend."""
+    from pipeline.config import BUILTIN_TOOLS
+
+    chosen = paths or (BUILTIN_TOOLS, *config.tools)
+    files = [f for path in chosen for f in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
+    wrong = 0
+    for file in files:
+        try:
+            load_spec(file)
+        except SpecError as error:
+            wrong += 1
+            click.echo(str(error))
+    if not wrong:
+        load_catalogue(chosen)  # names that two files claim
+    click.echo(f"{len(files)} specs, {wrong or 'none'} wrong", err=True)
+    return 1 if wrong else 0
+
+
+@tools.command("new")
+@click.argument("name")
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder; here by default.")
+def tools_new(name: str, folder: Path) -> None:
+    """Write a spec NAME.yaml to start from."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot be a tool's name", fix="letters, digits and '_', a letter first")
+    path = folder / f"{name}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_TEMPLATE.format(name=name))
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already", fix="choose another name, or edit that file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"{path}: fill it in, check it with 'tinyagent tools lint {path}', use it with '--tools {folder}'")
+
+
+_TEMPLATE = """\
+name: {name}
+app: mine
+# What it does, in a sentence: the index finds the tool by this and by the examples.
+description: Say here what {name} does.
+# read (looks up), open (shows), write (changes your data; asks first), send (reaches others; asks first)
+effect: read
+parameters:
+  # Types: string, integer, number, boolean, enum (with choices), datetime, duration, email, phone, path, url, list[…]
+  - name: what
+    type: string
+    description: What it is given.
+returns: {{type: string, description: What it gives back.}}
+examples:
+  - A request that needs this tool
+  - another one, put differently
+# One of: command (an argument list, never a shell), url (with method and body), python ("module:function")
+implementation:
+  command: [echo, "{{what}}"]
+"""
+
+
+def _spec_json(spec: ToolSpec) -> dict[str, Any]:
+    data: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    return data
+
+
+# ── init, models ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@cli.command()
+@click.option("--sample", is_flag=True, help="Fill it with believable people, mail, notes and PDFs.")
+@now_option
+@settings_options
+def init(config: Config, sample: bool, now: datetime | None) -> None:
+    """Make the data folder."""
+    from pipeline.tools.desktop.sample import create_sample
+
+    if sample:
+        made = create_sample(config.data_dir, now or datetime.now())
+        click.echo(f"{len(made)} files of sample data in {config.data_dir}")
+        return
+    try:
+        for name in ("contacts", "calendars", "reminders", "files", "mail/inbox", "mail/drafts", "notes", "messages/outbox"):
+            (config.data_dir / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{config.data_dir} cannot be made: {error.strerror}", fix="choose another with --data-dir") from error
+    click.echo(f"{config.data_dir} is ready; put vCards into {config.data_dir / 'contacts'}")
+
+
+def _console(*, stderr: bool = True) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+

@@ -1,0 +1,123 @@
+"""Settings: what the user decides, from a TOML file, the environment and the command line.
+
+`Config.load` reads `config.toml` from the user's configuration folder (or the file that `TINYAGENT_CONFIG` names) and checks
+it; a wrong setting is a `ConfigError` that names the file, the setting and the mend. The command line overrides
+by `model_copy`. This module opens no model and no data.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import ConfigError
+from pipeline.spec import Catalogue, load_catalogue
+
+APP = "tinyagent"
+BUILTIN_TOOLS = Path(__file__).resolve().parent.parent / "tool_specs"
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannerConfig(_Section):
+    """Which model plans."""
+
+    kind: Literal["llama", "openai"] = "llama"
+    model: str = "smollm2-135m"  # a name of `tinyagent models list`, a GGUF file; the model's name for kind openai
+    adapter: str = "auto"  # a LoRA adapter in GGUF; "auto" is the shipped one for the default model; "" is none
+    threads: Annotated[int, Field(ge=0)] = 0  # 0 takes the number of cores
+    gpu_layers: int = -1  # layers to offload where there is a GPU; -1 is all
+    base_url: str = "http://localhost:8080/v1"  # of kind openai; the key is in TINYAGENT_API_KEY
+    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds, of kind openai
+
+
+class SelectionConfig(_Section):
+    """How tools are selected."""
+
+    route: Literal["auto", "all"] = "auto"  # "all" offers every tool, without an index
+
+
+class Config(_Section):
+    """All settings."""
+
+    data_dir: UserPath = Field(default_factory=lambda: user_data_path(APP))
+    backend: Literal["desktop", "macos"] = "desktop"
+    tools: tuple[UserPath, ...] = ()  # folders or files of the user's own tool specs
+    enabled_apps: tuple[str, ...] | None = None  # None is all
+    disabled_apps: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()  # standing ones for every plan: "always cc Nick"
+    max_replans: Annotated[int, Field(ge=0, le=5)] = 1
+    planner: PlannerConfig = PlannerConfig()
+    selection: SelectionConfig = SelectionConfig()
+    models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # the user's own, by name
+    apps: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # what tools need: [apps.zoom] token = …
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Read the settings; without a file, the defaults.
+
+        Raises:
+            ConfigError: The named file is missing, is not TOML, or sets something that is not a setting.
+        """
+        chosen = path or config_path()
+        if not chosen.exists():
+            if path is not None:
+                raise ConfigError(f"no configuration at {path}", fix="leave the option out to use the defaults")
+            return cls()
+        try:
+            data = tomllib.loads(chosen.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{chosen}: {error}", fix="mend the file; it is TOML") from error
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise _explain(chosen, error) from None
+
+    def catalogue(self) -> Catalogue:
+        """Read the built-in tools and the user's own, and leave out the apps that are switched off.
+
+        Raises:
+            SpecError: A spec is wrong.
+        """
+        return load_catalogue((BUILTIN_TOOLS, *self.tools), enabled=self.enabled_apps, disabled=self.disabled_apps)
+
+
+def builtin_tools() -> Catalogue:
+    """Read the tools that come with the project."""
+    return load_catalogue([BUILTIN_TOOLS])
+
+
+def config_path() -> Path:
+    """Return where the settings are read from."""
+    named = os.environ.get("TINYAGENT_CONFIG")
+    return Path(named).expanduser() if named else user_config_path(APP) / "config.toml"
+
+
+def cache_path() -> Path:
+    """Return where what can be made again is kept: indexes, merged and downloaded models."""
+    named = os.environ.get("TINYAGENT_CACHE")
+    return Path(named).expanduser() if named else user_cache_path(APP)
+
+
+def _explain(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section: type[BaseModel] = Config
+        if len(first["loc"]) > 1:
+            section = {"planner": PlannerConfig, "selection": SelectionConfig}.get(str(first["loc"][0]), Config)
+        near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(section.model_fields)}"
+        return ConfigError(f"{path}: {name!r} is not a setting", fix=fix)
+    return ConfigError(f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}")

@@ -1,0 +1,121 @@
+"""Selection → what the decoder may emit: the plan language, narrowed to the offered tools, as a Lark grammar.
+
+The grammar is made for one step at a time, because what a step may refer to depends on the steps before it: only
+offered tools, the right number and types of arguments, `$k` only to earlier steps of a fitting type, `join()` last.
+So what is decoded under it always parses and always elaborates, dates aside. `pipeline.planners.llama` gives it to
+llguidance, whose Lark dialect this is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.plan import JOIN
+from pipeline.prompt import writable
+from pipeline.spec import Catalogue, Parameter, ToolSpec, Type
+
+MAX_STEPS = 16
+
+# A character of a string: anything but quotes, control characters, backslashes and dollars; an escape; or a dollar
+# that no digit follows.
+_CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\nt$]|\$[^0-9{"\\\x00-\x1f$]'
+# Strings that become lookups or times have no references inside and are not empty.
+_NAME_CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\$]'
+
+
+def step_grammar(tools: Catalogue, earlier: Sequence[Type]) -> str:
+    """Return the grammar of the next step, with its number and the newline after it.
+
+    Args:
+        tools: The tools that may be called.
+        earlier: What the steps so far return, in order.
+    """
+    number = len(earlier) + 1
+    rules = _Rules(earlier)
+    calls = [rules.call(tool) for tool in tools.values()] if number <= MAX_STEPS else []
+    steps = [f'"{call.name}(" {call.body} ")\\n"' if call.body else f'"{call.name}()\\n"' for call in calls]
+    alternatives = "\n     | ".join([f'"{JOIN}()"', *steps])
+    return f'start: "{number}. " step\nstep: {alternatives}\n' + rules.text()
+
+
+class _Call:
+    def __init__(self, name: str, body: str) -> None:
+        self.name, self.body = name, body
+
+
+class _Rules:
+    """The rules for argument values that the calls so far have asked for."""
+
+    def __init__(self, earlier: Sequence[Type]) -> None:
+        self._earlier = list(enumerate(earlier, 1))
+        self._rules: dict[str, str] = {}
+
+    def text(self) -> str:
+        return "".join(f"{name}: {body}\n" for name, body in self._rules.items())
+
+    def call(self, tool: ToolSpec) -> _Call:
+        """Return the rule for a tool's arguments: the required by position, then any others by name, in order."""
+        required = ' ", " '.join(self._value(p) for p in tool.required)
+        optional = [p for p in writable(tool) if not p.required]
+        named = [f'"{p.name}=" {self._value(p)}' for p in optional]
+        if required:
+            return _Call(tool.name, " ".join([required, *(f'(", " {item})?' for item in named)]))
+        first = [" ".join([item, *(f'(", " {other})?' for other in named[i + 1 :])]) for i, item in enumerate(named)]
+        if not first:
+            return _Call(tool.name, "")
+        rule = f"args_{len(self._rules)}"
+        self._rules[rule] = "\n     | ".join(first)
+        return _Call(tool.name, f"{rule}?")
+
+    def _value(self, parameter: Parameter) -> str:
+        if not parameter.list:
+            return self._single(parameter)
+        item = self._single(parameter)
+        name = f"list_{item.lower()}"
+        self._rules.setdefault(name, f'"[" {item} (", " {item})* "]"')  # an empty one is left out
+        return name
+
+    def _single(self, parameter: Parameter) -> str:
+        """Return the name of the rule for one value of the parameter's type."""
+        kind = parameter.type
+        match kind:
+            case Type.INTEGER:
+                return self._rule("integer", "INTEGER", {"INTEGER": r"/-?[0-9]{1,9}/"}, kind)
+            case Type.NUMBER:
+                return self._rule("number", "NUMBER", {"NUMBER": r"/-?[0-9]{1,9}(\.[0-9]{1,6})?/"}, kind)
+            case Type.BOOLEAN:
+                return self._rule("boolean", '"True" | "False"', {}, kind)
+            case Type.ENUM:
+                choices = " | ".join(f'"\\"{choice}\\""' for choice in parameter.choices)
+                return self._rule(f"enum_{len(self._rules)}", choices, {}, kind)
+            case Type.STRING:
+                return self._text()
+            case _:
+                return self._rule(kind.value, "NAME", {"NAME": rf'/"({_NAME_CHAR})+"/'}, kind)
+
+    def _rule(self, name: str, body: str, terminals: dict[str, str], kind: Type) -> str:
+        if name not in self._rules:
+            refs = [f'"\\"${n}\\""' for n, returned in self._earlier if fits(returned, kind)]
+            self._rules[name] = " | ".join([body, *refs])
+            self._rules.update(terminals)
+        return name
+
+    def _text(self) -> str:
+        """A string that may have results of earlier steps in it."""
+        steps = [str(n) for n, returned in self._earlier if returned is not Type.STATUS]
+        refs = rf"|\$({'|'.join(reversed(steps))})" if steps else ""
+        self._rules.setdefault("TEXT", rf'/"({_CHAR}{refs})*"/')
+        return "TEXT"
+
+
+def fits(returned: Type, wanted: Type) -> bool:
+    """Whether the result of a step that returns `returned` may stand where `wanted` is wanted.
+
+    Anything but a status can stand in text; where a number or a time is wanted, a tool's text is taken on trust, since it is
+    only known when the plan runs; all else comes from tools that return just that.
+    """
+    if returned is Type.STATUS:
+        return False
+    if wanted is Type.STRING or returned is wanted:
+        return True
+    return returned is Type.STRING and wanted in (Type.INTEGER, Type.NUMBER, Type.DATETIME, Type.DURATION)

@@ -1,0 +1,1 @@
+"""The planners: what writes a plan, behind one interface (`base`)."""

@@ -1,0 +1,52 @@
+"""What a planner is: the interface that the pipeline plans through, whatever model is behind it.
+
+A planner takes a `PlanRequest` and writes a plan as text, bit by bit. It does not choose the tools, and it
+neither reads nor runs what it writes: parsing is left to `pipeline.plan`, filling in to `pipeline.elaborate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.errors import TinyAgentError
+from pipeline.spec import Catalogue
+
+
+class PlannerError(TinyAgentError):
+    """The planner cannot write a plan: no model, no server, no end, an answer that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What a planner is asked."""
+
+    request: str  # the person's words
+    tools: Catalogue  # the tools that it may call
+    instructions: tuple[str, ...] = ()  # the person's standing instructions, such as "always cc Nick"
+    feedback: str = ""  # why a replan is made; empty the first time
+
+
+class Planner(Protocol):
+    """Writes plans."""
+
+    def prompt(self, request: PlanRequest) -> str:
+        """Return what the model will read, as text."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many of the model's tokens `text` takes."""
+        ...
+
+    def stream(self, request: PlanRequest) -> Iterator[str]:
+        """Yield the plan's text as it is written; closing the iterator cancels the generation.
+
+        Raises:
+            PlannerError: While iterating: no plan, or no whole one, can be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the planner holds: a model, a connection."""
+        ...

@@ -1,0 +1,189 @@
+"""The on-device planner: a small model in llama.cpp that writes a plan under the plan language's grammar.
+
+Takes a `PlanRequest`, yields the plan's text as it is written. Decoding is greedy: the model's own best token is taken when the
+grammar admits it, and only when it does not is the mask over the vocabulary computed (llguidance). Tokens that the grammar
+forces are appended without asking the model. The prompt's longest common prefix with the one before is
+kept in the KV cache. One request at a time: a second one waits for the lock.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import threading
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.grammar import MAX_STEPS, step_grammar
+from pipeline.planners.base import PlannerError, PlanRequest
+from pipeline.prompt import compact
+from pipeline.spec import Catalogue, Type
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CONTEXT = 2048  # tokens: prompt and plan
+MAX_STEP_TOKENS = 400  # a step that is longer is a model that repeats itself
+
+
+class LlamaPlanner:
+    """Plans with a GGUF model.
+
+    Args:
+        model: The GGUF file.
+        adapter: A LoRA adapter in GGUF, applied at run time, or None.
+        known: The tools that the adapter was trained on; they need no description in the prompt.
+        threads: How many threads llama.cpp may use; None takes the number of cores.
+        gpu_layers: How many layers to offload (Metal, CUDA); -1 is all.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        adapter: Path | None = None,
+        known: Collection[str] = (),
+        threads: int | None = None,
+        gpu_layers: int = -1,
+    ) -> None:
+        self._model, self._adapter = model, adapter
+        self._known = frozenset(known)
+        self._threads = threads or os.cpu_count() or 1
+        self._gpu_layers = gpu_layers
+        self._lock = threading.Lock()
+
+    def prompt(self, request: PlanRequest) -> str:
+        """Return the compact prompt."""
+        return compact(request.request, request.tools, known=self._known, instructions=request.instructions)
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of the model's tokens in `text`."""
+        return len(self._tokenize(text))
+
+    def stream(self, request: PlanRequest) -> Iterator[str]:
+        """Yield the plan's text as it is written; closing the iterator stops the decoding.
+
+        Raises:
+            PlannerError: The model cannot be loaded, the prompt does not fit its context, or the plan does not end.
+        """
+        with self._lock:
+            yield from self._decode(request)
+
+    def close(self) -> None:
+        """Free the model."""
+        with self._lock:
+            if "_llama" in self.__dict__:
+                self._llama.close()
+                del self.__dict__["_llama"]
+
+    def _decode(self, request: PlanRequest) -> Iterator[str]:
+        prompt = self._tokenize(self.prompt(request))
+        if len(prompt) > CONTEXT - MAX_STEP_TOKENS:
+            raise PlannerError(
+                f"the request and its tools take {len(prompt)} tokens, and the model has room for {CONTEXT}",
+                fix="shorten the request, or select fewer tools",
+            )
+        self._prefill(prompt)
+        pending: list[int] = []  # decoded, but not yet given to the model
+        returned: list[Type] = []
+        utf8 = codecs.getincrementaldecoder("utf-8")()  # a character may be cut between two tokens
+        for _ in range(MAX_STEPS + 1):
+            matcher = self._matcher(request.tools, returned)
+            text = ""
+            for _ in range(MAX_STEP_TOKENS):
+                tokens = matcher.compute_ff_tokens()
+                if not tokens:
+                    if pending:
+                        self._llama.eval(pending)
+                        pending = []
+                    tokens = [self._best(matcher)]
+                if not matcher.consume_tokens(tokens):
+                    raise PlannerError(f"the grammar refused its own token: {matcher.get_error()}")
+                pending += tokens
+                piece = utf8.decode(self._vocabulary.decode_bytes(tokens))
+                text += piece
+                yield piece
+                if matcher.is_stopped() or (text.endswith("\n") and matcher.is_accepting()):
+                    break
+            else:
+                raise PlannerError("the model does not come to the end of a step", fix="word the request differently")
+            if not text.endswith("\n"):
+                return
+            returned.append(request.tools[text.split(". ", 1)[1].split("(", 1)[0]].returns.type)
+        raise PlannerError(f"the plan has more than {MAX_STEPS} steps", fix="ask for less at a time")
+
+    def _prefill(self, prompt: list[int]) -> None:
+        """Bring the KV cache to hold the prompt, keeping what it shares with the last one."""
+        llama = self._llama
+        held = llama.input_ids[: llama.n_tokens]
+        shared = 0
+        for old, new in zip(held, prompt[:-1], strict=False):
+            if old != new:
+                break
+            shared += 1
+        llama.n_tokens = shared
+        llama.eval(prompt[shared:])
+
+    def _best(self, matcher: Any) -> int:
+        """Return the most likely token that the grammar admits."""
+        logits = self._logits()
+        best = int(logits.argmax())
+        if matcher.validate_tokens([best]) == 1:
+            return best
+        mask = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        allowed = np.unpackbits(mask, bitorder="little")[: len(logits)].astype(bool)
+        if not allowed.any():
+            raise PlannerError(f"the grammar admits nothing: {matcher.get_error()}")
+        return int(np.where(allowed, logits, -np.inf).argmax())
+
+    def _logits(self) -> NDArray[np.float32]:
+        """Return the logits after the last token, shape (vocabulary,), a view that the next evaluation overwrites."""
+        import llama_cpp
+
+        pointer = llama_cpp.llama_get_logits_ith(self._llama.ctx, -1)
+        return np.ctypeslib.as_array(pointer, shape=(self._llama.n_vocab(),))
+
+    def _matcher(self, tools: Catalogue, returned: list[Type]) -> Any:
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(step_grammar(tools, returned)))
+        if matcher.is_error():
+            raise PlannerError(f"the grammar of the selected tools is not accepted: {matcher.get_error()}")
+        return matcher
+
+    def _tokenize(self, text: str) -> list[int]:
+        tokens: list[int] = self._llama.tokenize(text.encode(), add_bos=False, special=False)
+        return tokens
+
+    @cached_property
+    def _llama(self) -> Any:
+        import llama_cpp
+
+        if not self._model.is_file():
+            raise PlannerError(f"no model at {self._model}", fix="'tinyagent models list' shows what can be had")
+        try:
+            return llama_cpp.Llama(
+                str(self._model),
+                lora_path=str(self._adapter) if self._adapter else None,
+                n_ctx=CONTEXT,
+                n_threads=self._threads,
+                n_threads_batch=self._threads,
+                n_gpu_layers=self._gpu_layers,
+                verbose=False,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise PlannerError(
+                f"{self._model} is not a model that llama.cpp can load: {error}",
+                fix="'tinyagent models pull' fetches it anew",
+            ) from error
+
+    @cached_property
+    def _vocabulary(self) -> Any:
+        import llama_cpp
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        return lltokenizer_from_vocab(llama_cpp.llama_model_get_vocab(self._llama.model))

@@ -1,0 +1,327 @@
+"""Mail: drafts as `.eml` files (RFC 5322) under `mail/drafts/`, which mail programs open ready to send.
+
+A reply or forward acts on the selected message: the one of `mail/inbox/` that the text file `mail/selected`
+names, else the newest. Addresses and attachments are checked before the writing model is asked for a body,
+and all of it before a file is written. What others wrote is quoted and goes to the writing model, and becomes
+a header only as an address, a message id or one line of subject. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.parser import BytesHeaderParser
+from email.utils import format_datetime, getaddresses, make_msgid, parsedate_to_datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.tools.arguments import email_address, email_addresses, one_line, paragraphs, required_line
+from pipeline.tools.context import InvalidArgument, ToolContext, Unavailable
+from pipeline.tools.desktop import contacts, files, names, store
+
+#: A line may have 998 bytes (RFC 5322, 2.1.1); at 78 the library would break message ids apart.
+_POLICY = policy.SMTP.clone(max_line_length=998)
+_MAX_REFERENCES = 10  # message ids kept of a long thread
+
+
+def compose_new_email(
+    ctx: ToolContext,
+    /,
+    *,
+    recipients: list[str],
+    cc: list[str],
+    subject: str,
+    context: str,
+    attachments: list[str],
+) -> str:
+    """Draft a mail whose body the writing model writes, and return a status line.
+
+    Args:
+        ctx: What the run lends.
+        recipients: Email addresses, one at least.
+        cc: Email addresses.
+        subject: One line.
+        context: What earlier steps found that the mail is to use, or "".
+        attachments: Paths, or names as `open_and_get_file_path` takes them.
+
+    Raises:
+        InvalidArgument: An address is none, there is no recipient or no subject.
+        NotFound: An attachment does not exist.
+        Ambiguous: An attachment's name fits several files.
+        Unavailable: An attachment cannot be read, or the draft cannot be written.
+    """
+    to, title = _recipients(recipients), required_line(subject, "subject")
+    draft = _draft(ctx, to, cc, title)
+    carried = _attachments(ctx, attachments)
+    body = ctx.writer.compose(request=ctx.request, context=context, recipients=to)
+    return _save(ctx, draft, body, carried)
+
+
+def reply_to_email(ctx: ToolContext, /, *, cc: list[str], context: str, attachments: list[str]) -> str:
+    """Draft a reply to the selected message, quoted below the body, and return a status line.
+
+    Raises:
+        Unavailable: No message is selected, or it does not say whom to reply to.
+        TinyAgentError: As in `compose_new_email`.
+    """
+    original = _selected(ctx)
+    to = [_reply_address(original)]
+    draft = _draft(ctx, to, cc, _prefixed("Re:", original.subject))
+    if original.message_id:
+        draft["In-Reply-To"] = original.message_id
+        draft["References"] = " ".join([*original.references, original.message_id])
+    carried = _attachments(ctx, attachments)
+    seen = f"{context}\n\nThe message that is answered:\n\n{original.shown()}".strip()
+    body = ctx.writer.compose(request=ctx.request, context=seen, recipients=to)
+    return _save(ctx, draft, f"{body}\n\n{original.quoted()}", carried)
+
+
+def forward_email(
+    ctx: ToolContext, /, *, recipients: list[str], cc: list[str], context: str, attachments: list[str]
+) -> str:
+    """Draft a mail that carries the selected message as an attachment, and return a status line.
+
+    Raises:
+        Unavailable: No message is selected.
+        TinyAgentError: As in `compose_new_email`.
+    """
+    original = _selected(ctx)
+    to = _recipients(recipients)
+    draft = _draft(ctx, to, cc, _prefixed("Fwd:", original.subject))
+    carried = _attachments(ctx, attachments)
+    seen = f"{context}\n\nThe message that is forwarded:\n\n{original.shown()}".strip()
+    body = ctx.writer.compose(request=ctx.request, context=seen, recipients=to)
+    return _save(ctx, draft, body, carried, forwarded=original.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attachment:
+    name: str
+    mime_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A message of the inbox, as text of one line each but for `text`; none of it is to be trusted."""
+
+    name: str  # of its file
+    message: EmailMessage
+    sender: str
+    reply_to: str  # the field with the address for answers, which may hold several or none
+    subject: str
+    sent: datetime | None
+    message_id: str  # "" where it has none
+    references: tuple[str, ...]  # ids of the thread before it (RFC 5322, 3.6.4)
+    text: str
+
+    def shown(self) -> str:
+        """Return it as the writing model reads it."""
+        return f"From: {self.sender}\nSubject: {self.subject}\n\n{self.text}"
+
+    def quoted(self) -> str:
+        """Return it as a reply quotes it."""
+        when = f"On {self.sent:%Y-%m-%d at %H:%M}, " if self.sent else ""
+        return "\n".join([f"{when}{self.sender} wrote:", *(f"> {line}" for line in self.text.splitlines())])
+
+
+def _recipients(texts: list[str]) -> list[str]:
+    addresses = email_addresses(texts)
+    if not addresses:
+        raise InvalidArgument("the mail has no recipient", fix="say who is to get it")
+    return addresses
+
+
+def _draft(ctx: ToolContext, to: list[str], cc: list[str], subject: str) -> EmailMessage:
+    """Return a mail with all its headers and no body."""
+    draft = EmailMessage(policy=_POLICY)
+    sender = _sender(ctx)
+    if sender:
+        draft["From"] = sender
+    draft["To"] = ", ".join(to)
+    if copies := [address for address in email_addresses(cc) if address not in to]:
+        draft["Cc"] = ", ".join(copies)
+    draft["Subject"] = subject
+    draft["Date"] = format_datetime(ctx.now.astimezone())
+    draft["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "tinyagent.invalid")
+    draft["X-Unsent"] = "1"  # mail programs open such a file for writing
+    return draft
+
+
+def _sender(ctx: ToolContext) -> str:
+    """Return the address of the setting `mail.from`, else of the user's own card, else ""."""
+    configured = str(ctx.settings.get("mail", {}).get("from", ""))
+    me = contacts.own_card(ctx.data_dir)
+    address = configured or (me.emails[0] if me and me.emails else "")
+    try:
+        return email_address(address) if address else ""
+    except InvalidArgument:
+        raise ConfigError(
+            f"your own address {address!r} is none",
+            fix=f"mend the setting mail.from or contacts/{contacts.OWN_CARD}",
+        ) from None
+
+
+def _attachments(ctx: ToolContext, paths: list[str]) -> list[_Attachment]:
+    """Read what is to be attached, so that a missing file is known before anything is written."""
+    read = []
+    for path in (files.find_file(ctx, text) for text in paths):
+        kind, encoding = mimetypes.guess_type(path.name)
+        # A type with parts of its own would have its bytes read as headers.
+        plain = kind and encoding is None and not kind.startswith(("message/", "multipart/"))
+        mime_type = kind if kind and plain else "application/octet-stream"
+        read.append(_Attachment(one_line(path.name), mime_type, store.read_bytes(path)))
+    return read
+
+
+def _save(
+    ctx: ToolContext,
+    draft: EmailMessage,
+    body: str,
+    carried: list[_Attachment],
+    *,
+    forwarded: EmailMessage | None = None,
+) -> str:
+    """Write the draft with its body and what it carries; return the status line."""
+    draft.set_content(paragraphs(body) + "\n")
+    if forwarded is not None:
+        draft.add_attachment(forwarded)
+    for item in carried:
+        main, _, sub = item.mime_type.partition("/")
+        draft.add_attachment(item.data, maintype=main, subtype=sub, filename=item.name)
+    subject = str(draft["Subject"])
+    store.create_unique(
+        ctx.data_dir / "mail" / "drafts",
+        store.stem_of(f"{ctx.now:%Y-%m-%d_%H%M%S} {subject.replace(':', '')}"),
+        ".eml",
+        draft.as_bytes(),
+    )
+    to = names.listed([address.addr_spec for address in draft["To"].addresses])
+    attached = f", with {names.listed([item.name for item in carried])}" if carried else ""
+    return f"Drafted {subject!r} to {to}{attached}."
+
+
+def _selected(ctx: ToolContext) -> _Received:
+    """Return the message that the person has selected, else the newest."""
+    inbox, pointer = ctx.data_dir / "mail" / "inbox", ctx.data_dir / "mail" / "selected"
+    if store.is_file(pointer):
+        name = store.read_bytes(pointer).decode(errors="replace").strip()
+        if Path(name).name != name or not store.is_file(inbox / name):
+            raise Unavailable(
+                f"{pointer} names {name!r}, which is not in {inbox}", fix="select another message"
+            )
+        return _received(inbox / name)
+    messages = store.files_in(inbox, "*.eml")
+    if not messages:
+        raise Unavailable(f"no message is selected: {inbox} is empty", fix="save it there as an .eml file")
+    return _received(max(messages, key=_sent_at))
+
+
+def _sent_at(path: Path) -> float:
+    """Return when a message was sent (seconds since the epoch, by its Date field), 0 where that is none."""
+    try:
+        return parsedate_to_datetime(
+            str(BytesHeaderParser().parsebytes(store.read_bytes(path))["Date"])
+        ).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _received(path: Path) -> _Received:
+    data = store.read_bytes(path)
+    try:
+        message = message_from_bytes(data, policy=policy.default)
+        field = {name: one_line(str(message.get(name, ""))) for name in _FIELDS}
+        sent_at = _sent_at(path)
+        return _Received(
+            name=path.name,
+            message=message,
+            sender=field["From"],
+            reply_to=field["Reply-To"] or field["From"],
+            subject=field["Subject"],
+            sent=datetime.fromtimestamp(sent_at) if sent_at else None,
+            message_id=next(iter(_message_ids(field["Message-ID"])), ""),
+            references=_message_ids(field["References"] or field["In-Reply-To"])[-_MAX_REFERENCES:],
+            text=_text(message),
+        )
+    except Exception as error:  # a malformed message makes the library's parser raise nearly anything
+        raise Unavailable(
+            f"{path} cannot be read as a mail: {error}", fix="select another message"
+        ) from error
+
+
+_FIELDS = ("From", "Reply-To", "Subject", "Message-ID", "References", "In-Reply-To")
+
+
+def _reply_address(original: _Received) -> str:
+    for _, address in getaddresses([original.reply_to]):
+        try:
+            return email_address(address)
+        except InvalidArgument:
+            continue
+    raise Unavailable(
+        f"the message {original.name} does not say whom to answer", fix="select another message"
+    )
+
+
+def _message_ids(field: str) -> tuple[str, ...]:
+    """Return the ids (`<left@right>`) in a field that others wrote, and nothing else of it."""
+    return tuple(
+        t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t
+    )
+
+
+def _prefixed(prefix: str, subject: str) -> str:
+    return subject if subject.casefold().startswith(prefix.casefold()) else f"{prefix} {subject}".strip()
+
+
+def _text(message: EmailMessage) -> str:
+    """Return the text of a message, taken from its HTML if that is all it has."""
+    part = message.get_body(preferencelist=("plain", "html"))
+    if part is None:
+        return ""
+    try:
+        content = str(part.get_content())
+    except LookupError:  # a character set that does not exist
+        payload = part.get_payload(decode=True)
+        content = payload.decode("latin-1") if isinstance(payload, bytes) else ""
+    return paragraphs(_text_of_html(content) if part.get_content_subtype() == "html" else content)
+
+
+class _HtmlText(HTMLParser):
+    """Collects what a browser would show of a mail, a line a block."""
+
+    _BLOCKS = frozenset(
+        {"address", "blockquote", "br", "div", "h1", "h2", "h3", "h4", "li", "p", "table", "tr"}
+    )
+    _HIDDEN = frozenset({"head", "script", "style"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = [""]
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden += tag in self._HIDDEN
+        if tag in self._BLOCKS:
+            self.lines.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = max(0, self._hidden - (tag in self._HIDDEN))
+        if tag in self._BLOCKS:
+            self.lines.append("")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.lines[-1] += data
+
+
+def _text_of_html(html: str) -> str:
+    parser = _HtmlText()
+    parser.feed(html)
+    parser.close()
+    return "\n".join(line for text in parser.lines if (line := one_line(text)))

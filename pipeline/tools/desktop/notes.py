@@ -1,0 +1,153 @@
+"""Notes: Markdown files `notes/<folder>/<name>.md` whose first line is the title, `# name`.
+
+Names and folders are found without regard to case and accents, by some of their words if by nothing better; a
+name without a folder is searched in all. Creating never overwrites and appending never creates: a misheard
+name must not become a second list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.tools.arguments import one_line, paragraphs, required_line
+from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolContext, Unavailable
+from pipeline.tools.desktop import names, store
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Where a note lies and what it is called."""
+
+    path: Path
+    title: str
+    folder: str  # "" for notes that are in none
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.title}" if self.folder else self.title
+
+
+def create_note(ctx: ToolContext, /, *, name: str, content: str, folder: str) -> str:
+    """Make a note and return a status line. The folder is made when missing; "" is none.
+
+    Raises:
+        InvalidArgument: It has no name, or the folder has a note of that name.
+        Unavailable: The notes cannot be written.
+    """
+    title, text = required_line(name, "name"), paragraphs(content)
+    with store.locked(ctx.data_dir):
+        notes = _notes(ctx.data_dir)
+        place = _folder(one_line(folder), notes)
+        path = _root(ctx.data_dir) / store.stem_of(place) / f"{store.stem_of(title)}.md"
+        note = Note(path, title, place)
+        twins = [n for n in notes if n.folder == place and names.fold(n.title) == names.fold(title)]
+        try:
+            if not twins:
+                store.create(path, (f"# {title}\n\n{text}".rstrip("\n") + "\n").encode())
+        except store.NameTaken:  # by a note with another title on its first line
+            twins = [note]
+    if twins:
+        raise InvalidArgument(
+            f"there is a note {twins[0]} already", fix="append to it, or choose another name"
+        )
+    return f"Created the note {str(note)!r}."
+
+
+def open_note(ctx: ToolContext, /, *, name: str, folder: str) -> str:
+    """Return the content of the note, without the line of its title.
+
+    Raises:
+        NotFound: There is no such note, or no such folder.
+        Ambiguous: Several fit, or several folders have one.
+        Unavailable: It cannot be read.
+    """
+    note = _find(ctx.data_dir, name, folder)
+    first, _, rest = _text(note.path).partition("\n")
+    return (rest if first.strip() == f"# {note.title}" else f"{first}\n{rest}").strip()
+
+
+def append_note_content(ctx: ToolContext, /, *, name: str, content: str, folder: str) -> str:
+    """Add `content` at the end of a note and return a status line.
+
+    Raises:
+        NotFound: There is no such note, or no such folder; none is made.
+        Ambiguous: Several fit, or several folders have one.
+        InvalidArgument: There is nothing to add.
+        Unavailable: It cannot be read or written.
+    """
+    addition = paragraphs(content)
+    if not addition.strip():
+        raise InvalidArgument("there is nothing to append", fix="say what to add to the note")
+    with store.locked(ctx.data_dir):
+        note = _find(ctx.data_dir, name, folder)
+        before = store.read_bytes(note.path)
+        _text(note.path)  # appending UTF-8 to another encoding would make the file unreadable
+        gap = b"" if not before or before.endswith(b"\n") else b"\n"
+        store.replace(note.path, before + gap + addition.encode() + b"\n")
+    return f"Appended to the note {str(note)!r}."
+
+
+def _root(data_dir: Path) -> Path:
+    return data_dir / "notes"
+
+
+def _notes(data_dir: Path) -> list[Note]:
+    root = _root(data_dir)
+    paths = store.files_in(root, "**/*.md")
+    folders = (path.relative_to(root).parts[:-1] for path in paths)
+    return [
+        Note(path, _title(path), "/".join(store.title_of(part) for part in parts))
+        for path, parts in zip(paths, folders, strict=True)
+    ]
+
+
+def _title(path: Path) -> str:
+    """Return the heading on the first line, else what the file's name stands for."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            first = file.readline().strip()
+    except OSError:  # it is found by its name all the same, and opening it will tell
+        first = ""
+    return first.removeprefix("# ") if first.startswith("# ") else store.title_of(path.stem)
+
+
+def _folder(asked: str, notes: list[Note]) -> str:
+    """Return the folder as the notes in it spell it, or as it is asked for where there is none."""
+    return next((n.folder for n in notes if names.fold(n.folder) == names.fold(asked)), asked)
+
+
+def _find(data_dir: Path, name: str, folder: str) -> Note:
+    wanted, place = required_line(name, "name"), one_line(folder)
+    notes = _notes(data_dir)
+    if place:
+        folders = sorted({note.folder for note in notes if note.folder})
+        within = names.best(place, [(note.folder, note) for note in notes])
+        if not within:
+            raise NotFound(
+                f"there is no folder {place!r} in the notes", fix=names.did_you_mean(place, folders)
+            )
+        notes = within
+    labels = [
+        (label, note) for note in notes for label in (note.title, store.title_of(note.path.stem), str(note))
+    ]
+    found = list(dict.fromkeys(names.best(wanted, labels)))
+    if not found:
+        raise NotFound(
+            f"there is no note {wanted!r}{f' in {place}' if place else ''}",
+            fix=names.did_you_mean(wanted, (note.title for note in notes)) or "make one with create_note",
+        )
+    if len(found) > 1:
+        candidates = [str(note) for note in found]
+        raise Ambiguous(
+            f"{wanted!r} may be the note {names.listed(candidates)}",
+            candidates=candidates,
+            fix="say which one, and its folder",
+        )
+    return found[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return store.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unavailable(f"{path} is not UTF-8 text", fix="save it as UTF-8") from None

@@ -1,0 +1,220 @@
+"""Runs a tool: its spec and a call's arguments → its output as text.
+
+One function a kind of implementation: a Python function in a thread, a program without a shell, an HTTP
+request. Whether and when a tool may run, and for how long, is its caller's to say (see
+`pipeline.executor`); here it ends when it is done or cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
+from tempfile import TemporaryFile
+from threading import Thread
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pipeline.errors import TinyAgentError
+from pipeline.spec import CommandTool, HttpTool, PythonTool, ToolSpec
+from pipeline.tools.context import InvalidArgument, ToolContext, ToolError, Unavailable
+
+GRACE_S = 1.0  # between the request to terminate and the kill of a program that is cancelled
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+async def invoke(
+    spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str
+) -> str:
+    """Run a tool and return its output.
+
+    When cancelled, a program is ended with all that it started, and a request is dropped. A Python thread
+    cannot be stopped: it is left to itself and its result is discarded.
+
+    Args:
+        spec: The tool.
+        arguments: A value for each of its parameters.
+        context: What the run lends to Python tools.
+        backend: What `{backend}` stands for in a Python tool's module.
+
+    Raises:
+        ToolError: It could not be run, or it failed.
+        TinyAgentError: What else a Python tool raises of this kind.
+    """
+    match spec.implementation:
+        case PythonTool(python=path):
+            place = path.replace("{backend}", backend)
+            return await _in_thread(lambda: _python(spec.name, place, arguments, context))
+        case CommandTool() as command:
+            return await _command(spec.name, command, arguments)
+        case HttpTool() as request:
+            return await _http(spec.name, request, arguments)
+
+
+def _python(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
+    """Import `module:function` and call it; return text as it is, None as no text, all else as JSON."""
+    module, _, name = place.partition(":")
+    fix = "check 'python' in its spec, and the backend"
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except BaseException as error:  # a script taken for a module may call sys.exit()
+        raise ToolError(f"{tool}: the module {module} cannot be imported: {error}", fix=fix) from error
+    if function is None:
+        raise ToolError(f"{tool}: the module {module} has no function {name}", fix=fix)
+    try:
+        result = function(context, **arguments)
+        return "" if result is None else result if isinstance(result, str) else _json(result)
+    except TinyAgentError:
+        raise
+    except BaseException as error:
+        raise ToolError(f"{tool} failed: {type(error).__name__}: {error}") from error
+
+
+async def _in_thread(work: Callable[[], str]) -> str:
+    """Do `work` in a thread of its own.
+
+    Not `asyncio.to_thread`: its pool is small, so that a few tools that hang would hold up all others, and
+    the interpreter waits for its threads before it ends.
+    """
+    result: Future[str] = Future()
+    result.set_running_or_notify_cancel()  # a result that comes after a cancellation goes nowhere, in silence
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    return await asyncio.wrap_future(result)
+
+
+async def _command(tool: str, command: CommandTool, arguments: Mapping[str, object]) -> str:
+    """Run a program with nothing on its input; what it prints, stripped, is the output."""
+    argv = [word for template in command.command for word in _words(template, arguments)]
+    # Files rather than pipes: a pipe ends only when everything that the program started has ended too, which
+    # for one that opens a document's viewer is when the user closes it.
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"{tool} needs the program {argv[0]!r}, which cannot be started: {error.strerror}",
+                fix="install it, or correct 'command' in the tool's spec",
+            ) from error
+        except ValueError as error:  # a zero byte, or a lone surrogate
+            raise InvalidArgument(f"{tool}: an argument cannot be given to a program: {error}") from error
+        try:
+            status = await process.wait()
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
+        output.seek(0)
+        errors.seek(0)
+        if status:
+            lines = errors.read().decode(errors="replace").split("\n")
+            said = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")
+            raise ToolError(f"{tool}: {argv[0]} failed with status {status}: {said}")
+        return output.read().decode(errors="replace").strip()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a program and all that it started: ask, and after `GRACE_S` or at a second cancellation kill."""
+    try:
+        _signal(process, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
+    finally:
+        _signal(process, signal.SIGKILL)  # the group may outlive the program that leads it
+        await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS answers the latter when only zombies are left
+        os.killpg(process.pid, number)
+
+
+async def _http(tool: str, request: HttpTool, arguments: Mapping[str, object]) -> str:
+    """Make a request; the text of the response is the output. Redirections are not followed."""
+    import httpx  # takes as long to import as all the rest
+
+    host = urlsplit(request.url).hostname  # errors name no more, for the rest may hold a key
+    try:
+        url = _PARAMETER.sub(lambda m: _url_part(m[1], arguments), request.url)
+        body = None if request.body is None else _filled(request.body, arguments)
+        async with httpx.AsyncClient(timeout=None) as client:
+            response = await client.request(request.method, url, headers=dict(request.headers), json=body)
+    except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+        raise Unavailable(
+            f"{tool}: {host} cannot be reached: {error}", fix="check the network and try again"
+        ) from error
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            f"{tool}: {host} did not answer: {str(error) or type(error).__name__}",
+            fix="it may have done what was asked: look before trying again",
+        ) from error
+    except (httpx.InvalidURL, ValueError) as error:  # the latter of lone surrogates
+        raise InvalidArgument(f"{tool}: an argument cannot be sent: {error}") from error
+    if not response.is_success:
+        said = response.text.strip().split("\n")[0][:200] or response.reason_phrase
+        raise ToolError(f"{tool}: {host} answered {response.status_code}: {said}")
+    return response.text
+
+
+def _words(template: str, arguments: Mapping[str, object]) -> list[str]:
+    """Return what an item of a command becomes: one word, or one for each item where it is just a list."""
+    if alone := _PARAMETER.fullmatch(template):
+        value = arguments[alone[1]]
+        return [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
+    return [_PARAMETER.sub(lambda m: _text(arguments[m[1]]), template)]
+
+
+def _filled(template: Any, arguments: Mapping[str, object]) -> Any:
+    """Return a JSON body with its strings filled in; one that is just `{parameter}` becomes the value."""
+    match template:
+        case str():
+            if alone := _PARAMETER.fullmatch(template):
+                return arguments[alone[1]]
+            return _PARAMETER.sub(lambda m: _text(arguments[m[1]]), template)
+        case Mapping():
+            return {key: _filled(value, arguments) for key, value in template.items()}
+        case list():
+            return [_filled(item, arguments) for item in template]
+        case _:
+            return template
+
+
+def _url_part(name: str, arguments: Mapping[str, object]) -> str:
+    """Return an argument percent-encoded (RFC 3986): it stays within the part of the URL where it stands."""
+    text = _text(arguments[name])
+    if text in {".", ".."}:  # encoding leaves these as they are, and they would lead to another resource
+        raise InvalidArgument(f"{name} cannot be {text!r}")
+    return quote(text, safe="")
+
+
+def _text(value: object) -> str:
+    """Return an argument as text: a list's items with commas between, what is not text as JSON writes it."""
+    match value:
+        case str():
+            return value
+        case list():
+            return ",".join(_text(item) for item in value)
+        case None:
+            return ""
+        case _:
+            return _json(value)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

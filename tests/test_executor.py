@@ -1,0 +1,439 @@
+"""How a plan is run: what starts when, what a failure takes with it, who is asked, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.effects import Approver, Proposal, approve_all, decline_all, needs_approval
+from pipeline.executor import Executor, InputMissing, Outcome, Status, StepTimeout
+from pipeline.plan import Plan, PlanError, Ref, Step, Template, parse_plan
+from pipeline.spec import Catalogue, Effect, ToolSpec
+from pipeline.tools.context import NotFound, ToolContext, ToolError
+
+
+def tool(
+    name: str, parameters: str = "", *, function: str = "", effect: str = "read", **more: Any
+) -> ToolSpec:
+    """Return a spec for `function` of this module, with string parameters (`*names` is a list)."""
+    return ToolSpec.model_validate(
+        {
+            "name": name,
+            "app": "tests",
+            "description": "A tool made up for a test.",
+            "parameters": [
+                {"name": word.lstrip("*"), "type": "list[string]" if word.startswith("*") else "string"}
+                for word in parameters.split()
+            ],
+            "effect": effect,
+            "implementation": {"python": f"{__name__}:{function or name}"},
+            **more,
+        }
+    )
+
+
+class World:
+    """What the tools of a test share; they reach it through the context's settings."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+        self.barrier = threading.Barrier(2)
+        self.gate = threading.Event()
+
+    def context(self) -> ToolContext:
+        writer: Any = SimpleNamespace()
+        return ToolContext(Path("data"), datetime(2025, 3, 4, 9), "", writer, {"test": {"world": self}})
+
+
+def world_of(context: ToolContext) -> World:
+    world = context.settings["test"]["world"]
+    assert isinstance(world, World)
+    return world
+
+
+def look_up(context: ToolContext, /, *, name: str) -> str:
+    world_of(context).calls.append(("look_up", name))
+    if name == "Nobody":
+        raise NotFound("there is no contact 'Nobody'", fix="did you mean Norbert?")
+    return f"+1 {name}"
+
+
+def send(context: ToolContext, /, *, to: list[str], text: str) -> str:
+    world_of(context).calls.append(("send", (to, text)))
+    return f"Sent {text!r} to {', '.join(to)}."
+
+
+def meet(context: ToolContext, /) -> str:
+    """Return when another call of it runs at the same time."""
+    world_of(context).barrier.wait(10)
+    return "met"
+
+
+def wait(context: ToolContext, /) -> str:
+    world_of(context).gate.wait(10)
+    return "waited"
+
+
+def open_gate(context: ToolContext, /, *, text: str) -> str:
+    world_of(context).gate.set()
+    return text
+
+
+LOOK_UP = tool("look_up", "name")
+SEND = tool("send", "*to text", effect="send")
+TOOLS = Catalogue([LOOK_UP, SEND, tool("meet"), tool("wait"), tool("open_gate", "text")])
+
+
+def run(
+    plan: str | Plan,
+    world: World | None = None,
+    *,
+    tools: Catalogue = TOOLS,
+    approve: Approver = approve_all,
+    **more: Any,
+) -> tuple[Outcome, ...]:
+    """Run a plan to its end and check that no task is left."""
+
+    async def main() -> tuple[Outcome, ...]:
+        executor = Executor(tools, (world or World()).context(), approve, **more)
+        outcomes = await executor.run(parse_plan(plan) if isinstance(plan, str) else plan)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return outcomes
+
+    return asyncio.run(main())
+
+
+def statuses(outcomes: Iterable[Outcome]) -> list[Status]:
+    return [outcome.status for outcome in outcomes]
+
+
+# --- what starts when ---------------------------------------------------------------------------------------
+
+
+def test_outputs_become_arguments() -> None:
+    world = World()
+    outcomes = run(
+        """
+        1. look_up("Ana")
+        2. look_up("Bo")
+        3. send(["$1", "$2", "5"], "Ana has $1")
+        4. join()
+        """,
+        world,
+    )
+    assert statuses(outcomes) == [Status.DONE] * 3
+    assert world.calls[-1] == ("send", (["+1 Ana", "+1 Bo", "5"], "Ana has +1 Ana"))
+    assert outcomes[2].output == "Sent 'Ana has +1 Ana' to +1 Ana, +1 Bo, 5."
+
+
+def test_independent_steps_run_at_the_same_time() -> None:
+    assert statuses(run("1. meet()\n2. meet()\n3. join()")) == [Status.DONE, Status.DONE]
+
+
+def test_a_step_waits_for_its_inputs_and_for_nothing_else() -> None:
+    """`wait` ends only once step 3 has run, which needs step 2 alone."""
+    outcomes = run('1. wait()\n2. look_up("Ana")\n3. open_gate("$2")\n4. join()')
+    assert statuses(outcomes) == [Status.DONE] * 3
+
+
+def test_a_plan_without_steps_has_no_outcomes() -> None:
+    assert run("1. join()") == ()
+
+
+@pytest.mark.parametrize("call", ['fly("Rome")', "look_up()", 'look_up("a", "b")', 'look_up(name="a")'])
+def test_a_plan_that_is_not_a_full_plan_of_the_tools_is_refused_before_anything_runs(call: str) -> None:
+    world = World()
+    with pytest.raises(PlanError, match="step 2: this is not a full call"):
+        run(f'1. look_up("Ana")\n2. {call}\n3. join()', world)
+    assert world.calls == []
+
+
+def test_a_dry_run_runs_and_asks_nothing() -> None:
+    world = World()
+    outcomes = run(
+        '1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. join()', world, approve=decline_all, dry_run=True
+    )
+    assert [o.output for o in outcomes] == ["<look_up>", "<send>"]
+    assert statuses(outcomes) == [Status.DONE] * 2
+    assert world.calls == []
+
+
+# --- what a failure takes with it ---------------------------------------------------------------------------
+
+
+def test_a_failure_skips_what_needs_it_and_nothing_else() -> None:
+    world = World()
+    outcomes = run(
+        """
+        1. look_up("Nobody")
+        2. look_up("Ana")
+        3. send(["$1"], "Hi")
+        4. look_up("$3")
+        5. send(["$2"], "Hi")
+        6. join()
+        """,
+        world,
+    )
+    failed, done, skipped = Status.FAILED, Status.DONE, Status.SKIPPED
+    assert statuses(outcomes) == [failed, done, skipped, skipped, done]
+    assert isinstance(outcomes[0].error, NotFound)
+    assert str(outcomes[2].error) == "send was not started: it needs step 1, look_up, which failed"
+    assert str(outcomes[3].error) == "look_up was not started: it needs step 1, look_up, which failed"
+    assert isinstance(outcomes[3].error, InputMissing)
+    assert outcomes[3].error.cause is outcomes[0]
+    assert [call for call in world.calls if call[0] == "send"] == [("send", (["+1 Ana"], "Hi"))]
+
+
+@pytest.mark.parametrize(("effect", "mendable"), [("read", True), ("write", False), ("send", False)])
+def test_a_step_that_takes_too_long_fails(effect: str, mendable: bool) -> None:
+    world = World()
+    (outcome,) = run(
+        "1. wait()\n2. join()", world, tools=Catalogue([tool("wait", effect=effect, timeout=0.05)])
+    )
+    world.gate.set()
+    assert outcome.status is Status.FAILED
+    assert isinstance(outcome.error, StepTimeout)
+    assert outcome.error.mendable is mendable
+    assert outcome.output is None
+    assert "did not finish within 0.05 s" in str(outcome.error)
+
+
+# --- who is asked -------------------------------------------------------------------------------------------
+
+
+def test_only_writes_and_sends_are_asked_about() -> None:
+    assert [effect.value for effect in Effect if needs_approval(effect)] == ["write", "send"]
+
+
+def test_the_question_shows_the_arguments_as_the_tool_gets_them() -> None:
+    asked: list[Proposal] = []
+
+    async def approve(proposal: Proposal) -> bool:
+        asked.append(proposal)
+        return True
+
+    run('1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. join()', approve=approve)
+    (proposal,) = asked
+    assert (proposal.step.number, proposal.tool.name) == (2, "send")
+    assert proposal.arguments == {"to": ["+1 Ana"], "text": "Hi"}
+
+
+def test_a_digest_stands_for_the_tool_and_all_arguments() -> None:
+    step = Step(1, "send")
+    proposal = Proposal(step, SEND, {"to": ["1"], "text": "Hi"})
+    assert proposal.digest == Proposal(Step(7, "send"), SEND, {"text": "Hi", "to": ["1"]}).digest
+    others = [
+        Proposal(step, SEND, {"to": ["2"], "text": "Hi"}),
+        Proposal(step, SEND, {"to": ["1"], "text": "Ho"}),
+        Proposal(step, LOOK_UP, {"to": ["1"], "text": "Hi"}),
+    ]
+    assert len({proposal.digest, *(other.digest for other in others)}) == 4
+
+
+def test_a_declined_step_is_not_run_and_neither_is_what_needs_it() -> None:
+    world = World()
+    outcomes = run(
+        '1. send(["5"], "Hi")\n2. look_up("$1")\n3. look_up("Ana")\n4. join()', world, approve=decline_all
+    )
+    assert statuses(outcomes) == [Status.DECLINED, Status.SKIPPED, Status.DONE]
+    assert str(outcomes[1].error) == "look_up was not started: it needs step 1, send, which was declined"
+    assert world.calls == [("look_up", "Ana")]
+
+
+def test_one_question_is_asked_at_a_time_and_reads_go_on_meanwhile() -> None:
+    asking = most = 0
+    world = World()
+
+    async def approve(proposal: Proposal) -> bool:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await asyncio.to_thread(world.gate.wait, 10)  # which a read opens, while the question stands
+        asking -= 1
+        return True
+
+    plan = '1. send(["5"], "a")\n2. send(["5"], "b")\n3. send(["5"], "c")\n4. open_gate("")\n5. join()'
+    assert statuses(run(plan, world, approve=approve)) == [Status.DONE] * 4
+    assert most == 1
+
+
+def test_time_spent_on_the_answer_is_not_the_tools() -> None:
+    async def approve(proposal: Proposal) -> bool:
+        await asyncio.sleep(0.2)
+        return True
+
+    slow_to_ask = tool("send", "*to text", effect="send", timeout=0.1)
+    (outcome,) = run('1. send(["5"], "Hi")\n2. join()', tools=Catalogue([slow_to_ask]), approve=approve)
+    assert outcome.status is Status.DONE
+
+
+def test_a_broken_approver_ends_the_run_with_its_own_error() -> None:
+    async def approve(proposal: Proposal) -> bool:
+        raise EOFError("nobody there")
+
+    world = World()
+    with pytest.raises(EOFError, match="nobody there"):
+        run('1. send(["5"], "Hi")\n2. wait()\n3. join()', world, approve=approve)
+    world.gate.set()
+    assert world.calls == []
+
+
+def test_the_caller_is_told_of_starts_and_ends() -> None:
+    told: list[str] = []
+    run(
+        '1. look_up("Nobody")\n2. send(["$1"], "Hi")\n3. join()',
+        on_start=lambda step: told.append(f"start {step.number}"),
+        on_outcome=lambda outcome: told.append(f"{outcome.status} {outcome.step.number}"),
+    )
+    assert told == ["start 1", "failed 1", "skipped 2"]
+
+
+# --- any plan -----------------------------------------------------------------------------------------------
+
+
+def record(context: ToolContext, /, *, number: str, inputs: list[str]) -> str:
+    world = world_of(context)
+    world.calls.append(("start", number))
+    failing, blocking = context.settings["test"]["failing"], context.settings["test"]["blocking"]
+    if int(number) in blocking:
+        world.gate.wait(10)
+    if int(number) in failing:
+        raise ToolError("as it was told to")
+    world.calls.append(("end", number))
+    return f"output of {number}"
+
+
+RECORD = Catalogue([tool("record", "number *inputs")])
+
+
+@st.composite
+def dags(draw: st.DrawFn) -> tuple[Plan, frozenset[int]]:
+    """A plan of up to eight steps with any references, and which of them go wrong."""
+    steps = []
+    for number in range(1, draw(st.integers(1, 8)) + 1):
+        earlier = st.lists(st.integers(1, number - 1), max_size=3) if number > 1 else st.just([])
+        refs = [Ref(k) for k in draw(earlier)]
+        inputs = tuple(Template(("see ", ref)) if draw(st.booleans()) else ref for ref in refs)
+        steps.append(Step(number, "record", (str(number), inputs)))
+    return Plan(tuple(steps)), draw(st.frozensets(st.integers(1, len(steps)), max_size=2))
+
+
+def descendants(plan: Plan, of: frozenset[int]) -> set[int]:
+    found: set[int] = set()
+    for number, needs in plan.dependencies.items():  # in order, so that what a step needs comes first
+        if needs & (of | found):
+            found.add(number)
+    return found
+
+
+def executor_for(world: World, failing: frozenset[int], blocking: frozenset[int], **more: Any) -> Executor:
+    context = world.context()
+    parts = {"world": world, "failing": failing, "blocking": blocking}
+    context = ToolContext(context.data_dir, context.now, "", context.writer, {"test": parts})
+    return Executor(RECORD, context, decline_all, **more)
+
+
+@given(dags())
+@settings(max_examples=60, deadline=None)
+def test_every_step_runs_once_after_its_inputs_and_failures_skip_just_their_descendants(
+    dag: tuple[Plan, frozenset[int]],
+) -> None:
+    plan, failing = dag
+    world = World()
+
+    async def main() -> tuple[Outcome, ...]:
+        outcomes = await executor_for(world, failing, frozenset()).run(plan)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return outcomes
+
+    outcomes = asyncio.run(main())
+    skipped = descendants(plan, failing)
+    ran = plan.dependencies.keys() - skipped
+    for outcome in outcomes:
+        number = outcome.step.number
+        expected = (
+            Status.SKIPPED if number in skipped else Status.FAILED if number in failing else Status.DONE
+        )
+        assert outcome.status is expected
+        assert (outcome.output is not None) == (expected is Status.DONE)
+    assert [outcome.step for outcome in outcomes] == list(plan.steps)
+    assert sorted(int(str(n)) for what, n in world.calls if what == "start") == sorted(ran)
+    for number in ran:
+        for needed in plan.dependencies[number]:
+            assert world.calls.index(("end", str(needed))) < world.calls.index(("start", str(number)))
+
+
+@given(dags(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_cancelled_run_starts_nothing_more_and_leaves_no_task(
+    dag: tuple[Plan, frozenset[int]], data: st.DataObject
+) -> None:
+    plan, failing = dag
+    hanging = data.draw(st.integers(1, len(plan.steps)), label="the step that hangs")
+    world = World()
+    reached = asyncio.Event()
+
+    async def main() -> None:
+        executor = executor_for(
+            world,
+            failing,
+            frozenset({hanging}),
+            on_start=lambda step: reached.set() if step.number == hanging else None,
+            on_outcome=lambda outcome: reached.set() if outcome.step.number == hanging else None,  # skipped
+        )
+        task = asyncio.create_task(executor.run(plan))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    world.gate.set()
+    started = [n for what, n in world.calls if what == "start"]
+    assert len(started) == len(set(started))
+
+
+def test_a_cancelled_run_leaves_no_child_process(tmp_path: Path) -> None:
+    """A FIFO that every child holds open ends when, and only when, all of them are gone."""
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    script = 'exec 3>"$1"; echo started >&3; sleep 60 & wait'
+    sleeper = ToolSpec.model_validate(
+        {
+            "name": "sleeper",
+            "app": "tests",
+            "description": "A program that does not end by itself.",
+            "effect": "read",
+            "implementation": {"command": ["sh", "-c", script, "sh", str(fifo)]},
+        }
+    )
+
+    async def main() -> None:
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        executor = Executor(Catalogue([sleeper]), World().context(), approve_all)
+        task = asyncio.create_task(
+            executor.run(parse_plan("1. sleeper()\n2. sleeper()\n3. sleeper()\n4. join()"))
+        )
+        for _ in range(3):
+            assert await asyncio.wait_for(reader.readline(), 10) == b"started\n"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())

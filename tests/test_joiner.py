@@ -1,0 +1,135 @@
+"""What the person is told of a plan's outcomes."""
+
+from __future__ import annotations
+
+from pipeline.errors import TinyAgentError
+from pipeline.executor import InputMissing, Outcome, Status, StepTimeout
+from pipeline.joiner import Answer, join
+from pipeline.plan import Plan, parse_plan
+from pipeline.spec import Catalogue, ToolSpec
+from pipeline.tools.context import NotFound, ToolError, Unavailable
+
+
+def tool(name: str, effect: str, summary: str = "", **more: object) -> ToolSpec:
+    return ToolSpec.model_validate(
+        {
+            "name": name,
+            "app": "tests",
+            "description": "A tool made up for a test.",
+            "summary": summary,
+            "parameters": [{"name": "what", "type": "string"}],
+            "effect": effect,
+            "implementation": {"python": "tests:nothing"},
+            **more,
+        }
+    )
+
+
+PHONE = {"type": "phone", "description": "The contact's phone number."}
+TOOLS = Catalogue(
+    [
+        tool("find_phone", "read", "find someone's phone number", returns=PHONE, coerces={"from": "person"}),
+        tool(
+            "read_note",
+            "read",
+            "open a note, for its content",
+            returns={"type": "string", "description": "The note."},
+        ),
+        tool(
+            "make_link",
+            "write",
+            "create a meeting",
+            returns={"type": "url", "description": "The link to join."},
+        ),
+        tool("text", "send", "text people"),
+        tool("lamp", "write"),
+    ]
+)
+
+
+def answer(plan_text: str, *results: str | TinyAgentError | None) -> Answer:
+    """Join a plan whose steps gave these outputs or errors; None is a step that was declined."""
+    plan = parse_plan(plan_text)
+    outcomes: list[Outcome] = []
+    for step, result in zip(plan.steps, results, strict=True):
+        missing = [
+            outcomes[k - 1] for k in sorted(step.references) if outcomes[k - 1].status is not Status.DONE
+        ]
+        if missing:
+            outcomes.append(Outcome(step, Status.SKIPPED, error=InputMissing(step, missing[0])))
+        elif result is None:
+            outcomes.append(Outcome(step, Status.DECLINED))
+        elif isinstance(result, str):
+            outcomes.append(Outcome(step, Status.DONE, output=result))
+        else:
+            outcomes.append(Outcome(step, Status.FAILED, error=result))
+    return join("as the person said it", plan, outcomes, TOOLS)
+
+
+def test_the_tools_own_words_are_the_answer_and_lookups_for_them_are_not_told() -> None:
+    said = answer('1. find_phone("Ana")\n2. text("$1")\n3. join()', "+1 555", "Sent a text to Ana.")
+    assert said == Answer("Sent a text to Ana.", complete=True, replan=None)
+
+
+def test_what_was_asked_for_is_shown_with_what_it_is() -> None:
+    said = answer('1. find_phone("Ana")\n2. find_phone("Bo")\n3. join()', "+1 555", "+1 556")
+    assert said.text == "The contact's phone number (Ana): +1 555\nThe contact's phone number (Bo): +1 556"
+
+
+def test_text_of_several_lines_starts_on_its_own() -> None:
+    assert answer('1. read_note("a")\n2. join()', "milk\neggs\n").text == "The note:\nmilk\neggs"
+    assert answer('1. read_note("a")\n2. join()', "").text == "The note: nothing"
+
+
+def test_what_was_made_is_told_even_if_another_step_used_it() -> None:
+    said = answer('1. make_link("standup")\n2. text("$1")\n3. join()', "https://x.example/1", "Sent.")
+    assert said.text == "The link to join: https://x.example/1\nSent."
+
+
+def test_a_tool_that_says_nothing_is_spoken_for() -> None:
+    assert (
+        answer('1. lamp("on")\n2. text("a")\n3. join()', "", "").text == "Done: run lamp.\nDone: text people."
+    )
+
+
+def test_a_failure_is_told_with_its_mend_and_what_it_prevented() -> None:
+    missing = NotFound("there is no contact 'Ann'", fix="did you mean Ana?")
+    said = answer(
+        '1. find_phone("Ann")\n2. text("$1")\n3. lamp("on")\n4. join()', missing, "", "The lamp is on."
+    )
+    assert said.text == (
+        "I could not find someone's phone number: there is no contact 'Ann' (did you mean Ana?); "
+        "so I did not text people.\n"
+        "The lamp is on."
+    )
+    assert not said.complete
+    assert said.replan == "there is no contact 'Ann' (did you mean Ana?)"
+
+
+def test_what_another_plan_cannot_mend_is_no_reason_to_replan() -> None:
+    for error in (Unavailable("no network"), TinyAgentError("no"), StepTimeout(TOOLS["text"])):
+        said = answer('1. text("a")\n2. join()', error)
+        assert said.text == f"I could not text people: {error}."
+        assert said.replan is None
+    assert answer('1. read_note("a")\n2. join()', StepTimeout(TOOLS["read_note"])).replan is not None
+
+
+def test_the_reason_to_replan_is_one_line() -> None:
+    error = ToolError("two\nlines")
+    error.mendable = True
+    assert answer('1. text("a")\n2. join()', error).replan == "two lines"
+
+
+def test_what_was_declined_was_not_done() -> None:
+    said = answer('1. make_link("a")\n2. text("$1")\n3. join()', None, "")
+    assert said == Answer(
+        "I did not create a meeting, as you declined it; so I did not text people.",
+        complete=False,
+        replan=None,
+    )
+
+
+def test_a_plan_without_steps_is_nothing_to_do() -> None:
+    assert join("play some jazz", Plan(), (), TOOLS) == Answer(
+        "There is nothing that I can do for this request.", complete=False, replan=None
+    )
