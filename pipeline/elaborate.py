@@ -1,34 +1,37 @@
 """What the planner wrote → the full plan: "the model says what, the compiler works out how".
 
-A planner may write a *surface plan*: the calls that the person asked for, with arguments in the person's words
-(`send_sms(["Priya"], "Late")`, `create_reminder("call mum", due_date="next friday at 3")`). `elaborate` makes it the
-full LLMCompiler plan from nothing but the types in the tool specs: a name where an email, phone number or path is
-wanted becomes a lookup, equal lookups are shared, dates are resolved, defaults filled in, every argument written out by
-position. A plan that spells all of this out passes through unchanged, so both forms of a request give the same
-graph. It also checks what the plan language cannot: names, arity, types, references of a fitting type.
+A planner may write a *surface plan*: the calls that the person asked for, with arguments in the person's
+words (`send_sms(["Priya"], "Late")`, `create_reminder("call mum", due_date="next friday at 3")`). `elaborate`
+makes it the full LLMCompiler plan from nothing but the types in the tool specs: a name where an email, phone
+number or path is wanted becomes a lookup, equal lookups are shared, dates are resolved, defaults filled in,
+every argument written out by position. A plan that spells all of this out passes through unchanged, so both
+forms of a request give the same graph. It also checks what the plan language cannot: names, arity, types,
+references of a fitting type.
 
 It knows nothing of models, and of the user's data only the words in the plan.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.dates import DateError, Moment, parse_duration, parse_end, parse_moment
 from pipeline.errors import TinyAgentError
-from pipeline.plan import Plan, Ref, Step, Template, Value, references, renumber
-from pipeline.spec import Catalogue, Effect, Parameter, ToolSpec, Type
+from pipeline.plan import Plan, Ref, Step, Template, Value, references, renumber, template
+from pipeline.spec import Catalogue, Effect, Parameter, ToolSpec, Type, fits
 
 DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 DATE_FORMAT = "%Y-%m-%d"
 
 
 class ElaborationError(TinyAgentError):
-    """A call does not fit its tool. `step` is its number in the plan as written, `parameter` the argument's name."""
+    """A call does not fit its tool. `step` is its number in the plan as written, `parameter` its argument."""
 
     def __init__(self, message: str, *, step: int, parameter: str = "", fix: str | None = None) -> None:
         where = f"step {step}, {parameter}" if parameter else f"step {step}"
@@ -45,8 +48,8 @@ def elaborate(plan: Plan, tools: Catalogue, now: datetime) -> Plan:
         now: When the request was made, local time.
 
     Raises:
-        ElaborationError: A call names no tool, has arguments that its tool does not take, or values that cannot
-            become what the tool wants.
+        ElaborationError: A call names no tool, has arguments that its tool does not take, or values that
+            cannot become what the tool wants.
     """
     return _Elaboration(tools, now).run(plan)
 
@@ -54,9 +57,9 @@ def elaborate(plan: Plan, tools: Catalogue, now: datetime) -> Plan:
 def bind(step: Step, tool: ToolSpec) -> dict[str, Value]:
     """Return a call's arguments by name.
 
-    Up to as many positional arguments as the tool has required parameters are those, in order; more are taken in
-    the order of the signature. The short prompt and the grammar write required arguments by position and the
-    others by name.
+    Up to as many positional arguments as the tool has required parameters are those, in order; more are taken
+    in the order of the signature. The short prompt and the grammar write required arguments by position and
+    the others by name.
 
     Raises:
         ElaborationError: Too many arguments, an unknown name, or one argument given twice.
@@ -64,7 +67,7 @@ def bind(step: Step, tool: ToolSpec) -> dict[str, Value]:
     order = tool.required if len(step.args) <= len(tool.required) else tool.parameters
     if len(step.args) > len(order):
         raise ElaborationError(
-            f"{tool.name} takes {len(order)} arguments, not {len(step.args)}", step=step.number
+            f"{tool.name} takes at most {len(order)} arguments, not {len(step.args)}", step=step.number
         )
     bound = {parameter.name: value for parameter, value in zip(order, step.args, strict=False)}
     for name, value in step.named.items():
@@ -103,33 +106,36 @@ class _Elaboration:
                 step=step.number,
                 fix=f"there are {', '.join(self.tools)}",
             )
-        given = {name: renumber(value, self.numbers) for name, value in bind(step, tool).items()}
-        moments: dict[str, Moment] = {}
-        flags: dict[str, bool] = {}  # parameters that a date decides, such as all_day
+        bound = bind(step, tool)
+        given = {
+            parameter.name: renumber(value, self.numbers)
+            for parameter in tool.parameters
+            if (value := _said(bound.get(parameter.name), parameter)) is not None
+        }
+        dates = _Dates()
         values: dict[str, Value] = {}
-        for parameter in tool.parameters:
+        for parameter in sorted(tool.parameters, key=lambda p: p.ends != ""):  # a start before its end
             where = _Where(step.number, parameter)
             value = given.get(parameter.name)
             if value is None and parameter.required:
                 raise where.error("is missing")
-            unsaid = value is None or (value == "" and parameter.type is not Type.STRING)
-            if parameter.type is Type.DATETIME:
-                values[parameter.name] = self._datetime(None if unsaid else value, where, moments, flags)
-            elif unsaid:
+            if parameter.type is Type.DATETIME and not parameter.list:
+                values[parameter.name] = self._datetime(value, where, dates)
+            elif value is None:
                 values[parameter.name] = _constant(parameter.default)
-            elif parameter.list:
-                items = value if isinstance(value, tuple) else (value,)
-                values[parameter.name] = self._list(items, where)
+            elif isinstance(value, tuple) and parameter.list:
+                values[parameter.name] = self._list(value, where)
             else:
                 values[parameter.name] = self._single(value, where)
-        for name, flag in flags.items():
-            if given.get(name) is None:
-                values[name] = flag
-        return self._add(tool, tuple(values.values()))
+        values |= {name: flag for name, flag in dates.flags.items() if name not in given}
+        if tool.coerces and tool.coerces.source == "person":
+            (named,) = tool.required
+            values[named.name] = _bare(values[named.name])
+        return self._add(tool, tuple(values[parameter.name] for parameter in tool.parameters))
 
     def _add(self, tool: ToolSpec, args: tuple[Value, ...]) -> int:
         """Append a call, or find the equal lookup that was made already; return its number."""
-        key = (tool.name, _folded(args))
+        key = (tool.name, _folded(args) if tool.coerces else args)
         lookup = tool.effect is Effect.READ or tool.coerces is not None
         if lookup and key in self.shared:
             return self.shared[key]
@@ -140,23 +146,21 @@ class _Elaboration:
         return number
 
     def _list(self, items: tuple[Value, ...], where: _Where) -> Value:
-        people = where.parameter.type in (Type.EMAIL, Type.PHONE)
-        kept = [
-            item for item in items if not (people and isinstance(item, str) and item.casefold() in _THE_USER)
-        ]
-        if where.parameter.required and not kept:
-            raise where.error("nobody is named" if people else "is empty")
-        return tuple(dict.fromkeys(self._single(item, where) for item in kept))
+        if where.parameter.required and not items:
+            raise where.error("nobody is named" if where.parameter.type in _PEOPLE else "is empty")
+        return tuple(dict.fromkeys(self._single(item, where) for item in items))
 
     def _single(self, value: Value, where: _Where) -> Value:
         kind = where.parameter.type
+        if kind is Type.STRING:
+            value = _text(value)
         if isinstance(value, Ref | Template):
             return self._referring(value, where)
+        if isinstance(value, tuple):
+            raise where.error("one value is wanted, not a list")
         match kind:
             case Type.STRING:
-                if isinstance(value, tuple):
-                    return ", ".join(str(item) for item in value)
-                return value if isinstance(value, str) else str(value)
+                return value
             case Type.EMAIL | Type.PHONE | Type.PATH | Type.URL:
                 return self._coerced(str(value).strip(), where)
             case Type.INTEGER:
@@ -176,8 +180,10 @@ class _Elaboration:
                 raise where.error(f"{value!r} is not one of {', '.join(where.parameter.choices)}")
             case Type.DURATION:
                 return _minutes(value, where)
-            case _:
-                raise AssertionError(f"{kind} is handled elsewhere")
+            case Type.DATETIME:
+                return self._moment(value, where).start.strftime(DATETIME_FORMAT)
+            case Type.STATUS:
+                raise AssertionError("no parameter is a status")
 
     def _referring(self, value: Ref | Template, where: _Where) -> Value:
         """Check that each reference is to a step whose output fits."""
@@ -188,7 +194,7 @@ class _Elaboration:
             tool = self.tools[self.steps[ref.step - 1].tool]
             if tool.returns.type is Type.STATUS:
                 raise where.error(f"{tool.name} gives nothing to refer to")
-            if wanted is not Type.STRING and tool.returns.type is not wanted:
+            if not fits(tool.returns.type, wanted):
                 raise where.error(f"the result of {tool.name} is not {_article(wanted)}")
         return value
 
@@ -200,39 +206,60 @@ class _Elaboration:
         lookup = self.tools.coercion_to(kind)
         if lookup is None or not text:
             raise where.error(f"{text!r} is not {_article(kind)}")
-        said = _bare(text) if lookup.coerces and lookup.coerces.source == "person" else text
-        return Ref(self._add(lookup, (said,)))
+        return Ref(self._call(Step(where.step, lookup.name, (text,))))
 
-    def _datetime(
-        self, value: Value, where: _Where, moments: dict[str, Moment], flags: dict[str, bool]
-    ) -> Value:
-        """Resolve a time as said; what it says beside the time goes to `moments` and `flags`."""
+    def _datetime(self, value: Value, where: _Where, dates: _Dates) -> Value:
+        """Resolve a time as said (None if unsaid); what it says beside the time goes to `dates`."""
         parameter = where.parameter
-        if value is not None and not isinstance(value, str):
-            raise where.error("a time is written in words or as YYYY-MM-DD HH:MM:SS")
-        try:
-            if parameter.ends:
-                return self._end(value, parameter, moments[parameter.ends]).strftime(DATETIME_FORMAT)
-            if value is None:
-                return (self.now + parse_duration(str(parameter.default))).strftime(DATETIME_FORMAT)
-            moment = parse_moment(value, self.now)
-        except DateError as error:
-            raise where.error(error.message, fix=error.fix) from error
-        moments[parameter.name] = moment
-        if parameter.all_day:
-            flags[parameter.all_day] = moment.all_day
-            if moment.all_day:
-                return moment.start.strftime(DATE_FORMAT)
-        return moment.start.strftime(DATETIME_FORMAT)
-
-    def _end(self, value: str | None, parameter: Parameter, start: Moment) -> datetime:
+        if isinstance(value, Ref | Template):
+            dates.moments[parameter.name] = None
+            return self._referring(value, where)
+        if parameter.ends:
+            return self._end(value, where, dates)
         if value is not None:
-            return parse_end(value, start, self.now)
-        if start.end is not None:
-            return start.end
-        if start.all_day:
-            return start.start + timedelta(days=1, seconds=-1)
-        return start.start + parse_duration(str(parameter.default))
+            moment = self._moment(value, where)
+            if parameter.all_day:
+                dates.flags[parameter.all_day] = moment.all_day
+        elif parameter.default:
+            moment = Moment(self.now + where.duration(parameter.default), all_day=False, end=None)
+        else:
+            return ""
+        dates.moments[parameter.name] = moment
+        whole_day = moment.all_day and parameter.all_day
+        return moment.start.strftime(DATE_FORMAT if whole_day else DATETIME_FORMAT)
+
+    def _end(self, value: Value, where: _Where, dates: _Dates) -> str:
+        """Resolve the end of another time."""
+        parameter = where.parameter
+        start = dates.moments.get(parameter.ends)
+        end: datetime | None
+        if value is not None and start:
+            with where.understanding():
+                end = parse_end(where.words(value), start, self.now)
+        elif value is not None:
+            moment = self._moment(value, where)
+            end = _last_second(moment) or moment.start
+        elif start:
+            end = _last_second(start)
+            if end is None and parameter.default:
+                end = start.start + where.duration(parameter.default)
+        elif parameter.ends in dates.moments and parameter.default:
+            raise where.error("is not said, and its start is only known when the plan runs")
+        else:
+            end = None
+        return end.strftime(DATETIME_FORMAT) if end else ""
+
+    def _moment(self, value: Value, where: _Where) -> Moment:
+        with where.understanding():
+            return parse_moment(where.words(value), self.now)
+
+
+@dataclass
+class _Dates:
+    """What is known of a call's dates so far, by parameter."""
+
+    moments: dict[str, Moment | None] = field(default_factory=dict)  # None: known only when the plan runs
+    flags: dict[str, bool] = field(default_factory=dict)  # parameters that a date decides, such as all_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +272,23 @@ class _Where:
     def error(self, message: str, *, fix: str | None = None) -> ElaborationError:
         return ElaborationError(message, step=self.step, parameter=self.parameter.name, fix=fix)
 
+    def words(self, value: Value) -> str:
+        if not isinstance(value, str):
+            raise self.error("a time is written in words or as YYYY-MM-DD HH:MM:SS")
+        return value
+
+    def duration(self, words: object) -> timedelta:
+        with self.understanding():
+            return parse_duration(str(words))
+
+    @contextmanager
+    def understanding(self) -> Iterator[None]:
+        """Let what is wrong with a date be said of this argument."""
+        try:
+            yield
+        except DateError as error:
+            raise self.error(error.message, fix=error.fix) from error
+
 
 _LITERAL: Mapping[Type, re.Pattern[str]] = {
     Type.EMAIL: re.compile(r"[^@\s<>]+@[^@\s<>]+"),
@@ -253,17 +297,58 @@ _LITERAL: Mapping[Type, re.Pattern[str]] = {
     Type.URL: re.compile(r"\w+:\S+"),
 }
 
+_PEOPLE = (Type.EMAIL, Type.PHONE)
 # The user, who is never looked up or invited (convention 1).
 _THE_USER = frozenset({"me", "myself", "i", "us", "eu", "mim", "comigo", "yo", "mí", "conmigo"})
 
-# "my dentist" is looked up as "dentist" (convention 1); a capitalised article may be part of a name.
-_POSSESSIVE = re.compile(
-    r"(?:my|our|the|meu|minha|meus|minhas|nosso|nossa|o|a|os|as|mi|mis|nuestro|nuestra|el|la|los|las)\s+(?=\S)"
+# "my dentist" is looked up as "dentist", "a minha mãe" as "mãe" (convention 1); a capitalised article may be
+# part of a name.
+_ARTICLES = re.compile(
+    r"(?:(?:my|our|the|"
+    r"o|a|os|as|meu|minha|meus|minhas|nosso|nossa|"
+    r"el|la|los|las|mi|mis|nuestro|nuestra)\s+)+(?=\S)"
 )
 
 
-def _bare(name: str) -> str:
-    return _POSSESSIVE.sub("", name, count=1) if _POSSESSIVE.match(name) else name
+def _bare(name: Value) -> Value:
+    if isinstance(name, str) and (articles := _ARTICLES.match(name)):
+        return name[articles.end() :]
+    return name
+
+
+def _said(value: Value, parameter: Parameter) -> Value:
+    """Return an argument as its parameter takes it, a tuple for a list only; None if it says nothing."""
+    if parameter.list:
+        items = value if isinstance(value, tuple) else (value,)
+        said = tuple(item for item in items if not _says_nothing(item, parameter.type))
+        return said if said or isinstance(value, tuple) else None
+    if isinstance(value, tuple) and len(value) < 2:
+        return _said(value[0], parameter) if value else None
+    return None if parameter.type is not Type.STRING and _says_nothing(value, parameter.type) else value
+
+
+def _says_nothing(value: Value, kind: Type) -> bool:
+    if not isinstance(value, str):
+        return value is None
+    return not value.strip() or (kind in _PEOPLE and value.strip().casefold() in _THE_USER)
+
+
+def _text(value: Value) -> Value:
+    """Return a value as text; a list's items with commas between, references among them kept."""
+    if not isinstance(value, tuple):
+        return value if isinstance(value, str | Ref | Template) else str(value)
+    items = [_text(item) for item in value if item is not None]
+    parts = [
+        part for item in items for part in (", ", *(item.parts if isinstance(item, Template) else [item]))
+    ]
+    return template(parts[1:])
+
+
+def _last_second(moment: Moment) -> datetime | None:
+    """Return the end that a time itself has: a range's, or a whole day's."""
+    if moment.end is None and moment.all_day:
+        return moment.start + timedelta(days=1, seconds=-1)
+    return moment.end
 
 
 def _folded(value: Value) -> Any:
@@ -280,31 +365,29 @@ def _constant(default: Any) -> Value:
 
 
 def _integer(value: Value, where: _Where) -> int:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise where.error(f"{value!r} is not a whole number") from None
+    number = _number(value, where)
     if number != int(number):
         raise where.error(f"{value!r} is not a whole number")
     return int(number)
 
 
 def _number(value: Value, where: _Where) -> int | float:
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise where.error(f"{value!r} is not a number") from None
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise where.error(f"{value!r} is not a number")
+    return number
 
 
-def _minutes(value: Value, where: _Where) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+def _minutes(value: Value, where: _Where) -> int | float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    try:
-        return round(parse_duration(str(value)).total_seconds() / 60)
-    except DateError as error:
-        raise where.error(error.message, fix=error.fix) from error
+    minutes = where.duration(value) / timedelta(minutes=1)
+    return int(minutes) if minutes.is_integer() else minutes
 
 
 def _article(kind: Type) -> str:

@@ -347,7 +347,7 @@ class _Download:
         if difference := _difference(self._part, self._model):
             self._drop()
             raise self._refused(difference)
-        os.replace(self._part, self._target)
+        self._part.replace(self._target)
         self._etag.unlink(missing_ok=True)
 
     def _length(self) -> int:
@@ -488,4 +488,4 @@ def _write_memory(memory: Path, known: Mapping[str, list[Any]]) -> None:
             "w", dir=memory.parent, suffix=".json", delete=False, encoding="utf-8"
         ) as file:
             json.dump(known, file, indent=2)
-        os.replace(file.name, memory)
+        Path(file.name).replace(memory)

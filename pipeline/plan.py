@@ -9,20 +9,23 @@ What LLMCompiler and the published TinyAgent models write parses too: `Thought:`
 `${1}`, single quotes, Python and JSON constants, arguments by name. This module knows no tools: names,
 arity and types are checked in `pipeline.elaborate`.
 
-References and dollars. Inside a string, `$k` is a reference if and only if 1 <= k < the number of the step that it
-stands in, it is not written `\\$k`, and it is not an amount of money such as `$1.50`, `$1,000` or `$1k`. A `\\$` is always a
-dollar, and `Plan.text` writes every literal dollar before a digit so; a plan's text therefore says all, and nothing
-depends on the request. Text of the user's that is shown to a planner passes through `escape_dollars` first,
-so that a planner that copies "split the \\$1 fee" copies a dollar, not a reference.
+References and dollars. Inside a string, `$k` is a reference if and only if 1 <= k < the number of the step
+that it stands in, it is not written `\\$k`, and it is no amount of money such as `$1.50`, `$1,000` or `$1k`.
+A string that is nothing but `$k` always is one, so that a wrong number is an error and not a text. A `\\$` is
+always a dollar, and `Plan.text` writes every literal dollar before a digit so; a plan's text therefore says
+all, and nothing depends on the request. Text of the user's that is shown to a planner passes through
+`escape_dollars` first, so that a planner that copies "split the \\$1 fee" copies a dollar, not a reference.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import TypeAlias
 
 from pipeline.errors import TinyAgentError
@@ -32,7 +35,7 @@ JOIN = "join"
 
 
 class PlanError(TinyAgentError):
-    """A text is not a plan. `step` is the number of the step at fault (0 if none), `text` what was read there."""
+    """A text is not a plan. `step` is the number of the step at fault, 0 if none; `text` stands there."""
 
     def __init__(self, message: str, *, step: int = 0, text: str = "") -> None:
         where = f"step {step}: " if step else ""
@@ -55,7 +58,7 @@ class Template:
     parts: tuple[str | Ref, ...]
 
 
-Value: TypeAlias = "str | int | float | bool | None | Ref | Template | tuple[Value, ...]"
+Value: TypeAlias = "str | int | float | bool | Ref | Template | tuple[Value, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +150,30 @@ def renumber(value: Value, numbers: Mapping[int, int]) -> Value:
             return value
 
 
+def template(parts: Iterable[str | Ref]) -> str | Ref | Template:
+    """Return texts and references, one after another, as one value; a `Template` only if it takes one."""
+    merged: list[str | Ref] = []
+    for is_text, run in groupby(parts, key=lambda part: isinstance(part, str)):
+        if is_text:
+            merged.append("".join(map(str, run)))
+        else:
+            merged.extend(run)
+    match [part for part in merged if part != ""]:
+        case []:
+            return ""
+        case [single]:
+            return single
+        case several:
+            return Template(tuple(several))
+
+
 def escape_dollars(text: str) -> str:
     """Return the user's text with `\\` before each dollar that a plan could take for a reference."""
     return re.sub(r"\$(?=\{?\d)", r"\\$", text)
 
 
 def parse_text(text: str, step: int) -> Value:
-    """Read a string as it stands between the quotes of step number `step`, where it may refer to earlier steps."""
+    """Read text of step number `step`: `$k` may refer to an earlier step, `\\$` is a dollar."""
     return _ArgumentReader(json.dumps(text, ensure_ascii=False).replace("\\\\$", "\\$"), step).read()[0][0]
 
 
@@ -172,8 +192,8 @@ def parse_plan(text: str) -> Plan:
 class PlanParser:
     """Reads a plan while it is being written.
 
-    `feed` takes the next piece of text, cut anywhere, and yields the steps that it completes; `done` turns true
-    with `join()`, what follows it is ignored. The pieces' cuts never change the result.
+    `feed` takes the next piece of text, cut anywhere, and yields the steps that it completes; `done` turns
+    true with `join()`, what follows it is ignored. The pieces' cuts never change the result.
     """
 
     def __init__(self) -> None:
@@ -215,8 +235,7 @@ class PlanParser:
     def _next_call(self) -> tuple[int, str, str] | None:
         """Take the next complete call off the buffer, as number, tool and the text between the brackets."""
         while True:
-            head = re.match(r"\s*(\d+)\s*[.)]\s*([A-Za-z_]\w*)\s*\(", self._buffer)
-            if head:
+            if head := _HEAD.match(self._buffer):
                 end = _closing_bracket(self._buffer, head.end())
                 if end is None:
                     return None
@@ -225,17 +244,19 @@ class PlanParser:
             line, newline, rest = self._buffer.partition("\n")
             if not newline:
                 return None  # the line may yet become a call
-            if not _IGNORED.fullmatch(line):
+            if not _IGNORED.fullmatch(line.strip()):
                 raise PlanError("expected a numbered call", step=self._count + 1, text=line.strip())
             self._buffer = rest
 
 
+# How a call begins. It stays on one line, so that a piece may end with any line.
+_HEAD = re.compile(r"\s*(\d{1,9})[ \t]*[.)][ \t]*([A-Za-z_]\w*)[ \t]*\(")
 # Lines that planners write between the calls: thoughts, end marks, fences, a remark after a call.
-_IGNORED = re.compile(r"\s*(|thought:.*|plan:|answer:.*|<END_OF_PLAN>|```\w*|#.*|;)\s*", re.IGNORECASE)
+_IGNORED = re.compile(r"|thought:.*|plan:|answer:.*|<END_OF_PLAN>|```\w*|#.*|;", re.IGNORECASE)
 
 
 def _closing_bracket(text: str, start: int) -> int | None:
-    """Return where the bracket opened before `start` closes, outside of strings, or None if it is still open."""
+    """Return where a bracket opened before `start` closes, outside of strings, or None if it does not."""
     depth, quote, position = 1, "", start
     while position < len(text):
         char = text[position]
@@ -258,9 +279,10 @@ def _closing_bracket(text: str, start: int) -> int | None:
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)")
-_REF = re.compile(r"\$(?:(\d+)|\{(\d+)\})")
+_REF = re.compile(r"\$(?:(\d{1,9})(?!\d)|\{(\d{1,9})\})")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?(?![\w.])")
 _WORD = re.compile(r"[A-Za-z_]+")
+_MAX_DEPTH = 20  # of lists in lists
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # `$1.50`, `$1,000`, `$5k`, `$2 million`: money, not a reference.
@@ -290,16 +312,18 @@ class _ArgumentReader:
             self._skip_comma("")
         return tuple(args), named
 
-    def _value(self) -> Value:
+    def _value(self, depth: int = 0) -> Value:
         char = self._text[self._at : self._at + 1]
         if char and char in "\"'":
             return self._string(char)
         if char == "[":
-            return self._list()
+            return self._list(depth + 1)
         if ref := self._match(_REF):
             return Ref(int(ref[1] or ref[2]))
         if number := self._match(_NUMBER):
-            return float(number[0]) if re.search(r"[.eE]", number[0]) else int(number[0])
+            if not math.isfinite(value := float(number[0])):
+                raise self._error("a number is too large")
+            return value if re.search(r"[.eE]", number[0]) else int(number[0])
         start = self._at
         word = self._match(_WORD)
         if word and word[0].lower() in _CONSTANTS:
@@ -307,12 +331,14 @@ class _ArgumentReader:
         self._at = start
         raise self._error("expected a string, a number, a list or a $reference")
 
-    def _list(self) -> tuple[Value, ...]:
+    def _list(self, depth: int) -> tuple[Value, ...]:
+        if depth > _MAX_DEPTH:
+            raise self._error("lists are nested too deeply")
         self._at += 1
         items: list[Value] = []
         self._skip_space()
         while not self._text.startswith("]", self._at):
-            items.append(self._value())
+            items.append(self._value(depth))
             self._skip_comma("]")
         self._at += 1
         return tuple(items)
@@ -320,40 +346,28 @@ class _ArgumentReader:
     def _string(self, quote: str) -> Value:
         self._at += 1
         parts: list[str | Ref] = []
-        text: list[str] = []
         while not self._text.startswith(quote, self._at):
             if self._at >= len(self._text):
                 raise self._error("a string is not closed")
             char = self._text[self._at]
             if char == "\\":
-                text.append(self._escape())
-            elif char == "$" and (ref := self._reference_in_string(quote)):
-                if text:
-                    parts.append("".join(text))
-                    text = []
+                parts.append(self._escape())
+            elif char == "$" and (ref := self._reference_in_string(quote, first=not parts)):
                 parts.append(ref)
             else:
-                text.append(char)
+                parts.append(char)
                 self._at += 1
         self._at += 1
-        if text:
-            parts.append("".join(text))
-        match parts:
-            case []:
-                return ""
-            case [single]:
-                return single
-            case _:
-                return Template(tuple(parts))
+        return template(parts)
 
-    def _reference_in_string(self, quote: str) -> Ref | None:
+    def _reference_in_string(self, quote: str, *, first: bool) -> Ref | None:
         """Read a `$k` that is a reference by the module's rule; leave anything else where it is."""
         match = _REF.match(self._text, self._at)
         if match is None or _MONEY.match(self._text, self._at):
             return None
         step = int(match[1] or match[2])
-        alone = self._text[self._at - 1] == quote and self._text.startswith(quote, match.end())
-        # A string that is nothing but `$k` was meant as a reference; the parser then says that it points nowhere.
+        alone = first and self._text.startswith(quote, match.end())
+        # A string that is nothing but `$k` was meant as one; the parser then says that it points nowhere.
         if not alone and not 1 <= step < self._step:
             return None
         self._at = match.end()

@@ -75,7 +75,7 @@ class Type(StrEnum):
     BOOLEAN = "boolean"
     ENUM = "enum"
     DATETIME = "datetime"
-    DURATION = "duration"
+    DURATION = "duration"  # in the full plan a number of minutes
     EMAIL = "email"
     PHONE = "phone"
     PATH = "path"
@@ -504,7 +504,7 @@ def _spec_files(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without keys that are given twice, of which PyYAML would silently keep the last (YAML 1.2, 3.2.1.1)."""
+    """YAML without keys that are given twice (YAML 1.2, 3.2.1.1), of which PyYAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -593,7 +593,7 @@ def _explain(error: ErrorDetails) -> tuple[str, str | None]:
         case "string_type" if isinstance(given, bool):
             return (
                 f"{given} is not text",
-                "put it in quotes; YAML takes a bare yes, no, on or off for a truth value",
+                "put it in quotes: to YAML, a bare yes, no, on or off is true or false",
             )
         case "string_type":
             return f"{given!r} is not text", None if isinstance(given, list | dict) else "put it in quotes"
@@ -611,6 +611,8 @@ def _explain(error: ErrorDetails) -> tuple[str, str | None]:
             return f"is too long: at most {context['max_length']} characters fit", None
         case "too_short":
             return "is empty", None
+        case "greater_than":
+            return f"{given} is not above {context['gt']:g}", None
         case "value_error":
             return str(context["error"]), None
         case _:

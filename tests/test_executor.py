@@ -269,10 +269,10 @@ def test_one_question_is_asked_at_a_time_and_reads_go_on_meanwhile() -> None:
 
 def test_time_spent_on_the_answer_is_not_the_tools() -> None:
     async def approve(proposal: Proposal) -> bool:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         return True
 
-    slow_to_ask = tool("send", "*to text", effect="send", timeout=0.1)
+    slow_to_ask = tool("send", "*to text", effect="send", timeout=0.5)
     (outcome,) = run('1. send(["5"], "Hi")\n2. join()', tools=Catalogue([slow_to_ask]), approve=approve)
     assert outcome.status is Status.DONE
 

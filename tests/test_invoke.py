@@ -217,12 +217,16 @@ def test_a_program_that_leaves_another_behind_is_done_when_it_ends_itself(tmp_pa
     fifo.write_bytes(b"")  # lets the viewer end
 
 
-@pytest.mark.parametrize("on_term", ["exit", ""], ids=["obedient", "deaf"])
+@pytest.mark.parametrize(
+    ("on_term", "grace_s", "cancellations"),
+    [("exit", 60, 1), ("", 0.05, 1), ("", 60, 2)],
+    ids=["obedient", "deaf", "deaf and cancelled twice"],
+)
 def test_a_cancelled_program_ends_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_term: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_term: str, grace_s: float, cancellations: int
 ) -> None:
     """A FIFO that the program and its child hold open ends when, and only when, both are gone."""
-    monkeypatch.setattr(invoke_module, "GRACE_S", 0.05)
+    monkeypatch.setattr(invoke_module, "GRACE_S", grace_s)
     script = f"trap '{on_term}' TERM; exec 3>\"$1\"; echo started >&3; sleep 60 & wait; sleep 60"
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
@@ -232,7 +236,9 @@ def test_a_cancelled_program_ends_with_all_that_it_started(
         task = asyncio.create_task(invoke(spec, {}, CONTEXT, backend="desktop"))
         alive = await reader_of(fifo)
         assert await asyncio.wait_for(alive.readline(), 10) == b"started\n"
-        task.cancel()
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.sleep(0)  # so that it takes notice
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await asyncio.wait_for(alive.read(), 10) == b""

@@ -88,8 +88,12 @@ class Corpus:
             self._by_language.setdefault(s.language, []).append(s)
 
     def __iter__(self) -> Iterator[Example]:
+        return map(self.example, self.requests())
+
+    def requests(self) -> Iterator[Request]:
+        """Yield requests without tools to choose from, for what learns to select them."""
         while True:
-            yield self.example(self._request())
+            yield self._request()
 
     def example(self, request: Request) -> Example:
         """Return the request with a list of tools to choose from, as prompt and completion."""
@@ -116,19 +120,19 @@ class Corpus:
 
     def _request(self) -> Request:
         if self._foreign and self._rng.random() < self._recipe.invented:
-            return self._fill(self._rng.choice(self._foreign))
-        first = self._fill(self._rng.choice(self._own))
+            return self.fill(self._rng.choice(self._foreign))
+        first = self.fill(self._rng.choice(self._own))
         if self._rng.random() >= self._recipe.join or len(first.plan.steps) > 3:
             return first
         mates = self._by_language[first.seeds[0].language]
         for _ in range(self._rng.choice([1, 1, 1, 2])):
-            mate = self._fill(self._rng.choice(mates))
+            mate = self.fill(self._rng.choice(mates))
             if len(mate.plan.steps) <= 2 and (mate.plan.steps or first.plan.steps) and not _taken_back(mate, first):
                 first = self._join(first, mate)
         return first
 
-    def _fill(self, seed: Seed) -> Request:
-        """Put values into a seed's slots."""
+    def fill(self, seed: Seed) -> Request:
+        """Return the request of one seed, other values in its slots."""
         rng = self._rng
         values = {
             name: self._banks.draw(slot, seed.language) if rng.random() < self._recipe.refill else slot.value

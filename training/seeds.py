@@ -85,7 +85,7 @@ def _invented(data: Mapping[str, Any]) -> ToolSpec:
             "description": description if len(description) >= 10 else f"{description} (a tool)",
             "summary": description[0].lower() + description[1:79].rstrip("."),
             "parameters": parameters,
-            "returns": {"type": "string"},
+            "returns": {"type": data.get("returns", "string")},
             "effect": "open",
             "implementation": {"command": ["true"]},
         }

@@ -20,7 +20,7 @@ from itertools import chain
 from typing import TypeVar
 
 from pipeline.dates.english import ENGLISH
-from pipeline.dates.expression import UNITS, Duration
+from pipeline.dates.expression import UNITS, Day, Duration, Point
 from pipeline.dates.grammar import durations, expressions
 from pipeline.dates.portuguese import PORTUGUESE
 from pipeline.dates.resolve import ImpossibleDate, Moment, after, resolve, resolve_end
@@ -75,6 +75,10 @@ def parse_end(text: str, start: Moment, now: datetime) -> datetime:
     begin = start.start
 
     def candidates() -> Iterator[Callable[[], datetime]]:
+        number = int(text) if re.fullmatch(r"\s*\d{1,4}\s*", text, re.ASCII) else 0
+        if start.all_day and 12 < number <= 31:
+            # "14 May", until "16"
+            yield partial(resolve_end, Point(day=Day(day=number)), start, now)
         for tokens in _readings(text):
             lengths = (partial(after, begin, length, all_day=start.all_day) for length in durations(tokens))
             ends = (partial(resolve_end, said.end or said.start, start, now) for said in expressions(tokens))
@@ -82,9 +86,9 @@ def parse_end(text: str, start: Moment, now: datetime) -> datetime:
             hours = max((token.readings.get(Kind.HOURS, (0,))[0] for token in tokens), default=0)
             by_clock = hours > max(5, begin.hour)
             yield from chain(ends, lengths) if by_clock else chain(lengths, ends)
-        if re.fullmatch(r"\s*\d{1,4}\s*", text, re.ASCII):
-            # "90", which is no time of day.
-            yield partial(after, begin, UNITS["minute"] * int(text), all_day=start.all_day)
+        if number:
+            # "90", which is no time of day
+            yield partial(after, begin, UNITS["minute"] * number, all_day=start.all_day)
 
     return _first_possible(text, candidates())
 

@@ -139,7 +139,6 @@ ENGLISH = Vocabulary(
         Kind.OFFSET: {-1: "last, previous", 0: "this, current", 1: "next, following, nxt", 2: "after next"},
         Kind.COMING: {True: "coming, this coming, upcoming, this upcoming"},
         Kind.LAST: {True: "last, final"},
-        Kind.OF_MONTH: {True: "of the month, in the month, of month"},
         Kind.EDGE: {
             "start": "start of, the start of, beginning of, the beginning of, early, early in",
             "middle": "middle of, the middle of, mid",
@@ -164,7 +163,7 @@ ENGLISH = Vocabulary(
         Kind.BEFORE: {True: "before, prior to, ahead of"},
         Kind.AFTER: {True: "after, following"},
         Kind.NOW: {True: "now, right now, asap, immediately, right away, straight away, this minute"},
-        Kind.SOON: {True: "later, later on, soon, in a bit, in a while, in a little while, at some point"},
+        Kind.SOON: {True: "later, later on, soon, within the hour, in a bit, in a while, in a little while"},
         Kind.ARTICLE: {True: "a, an"},
         Kind.THE: {True: "the, on"},
         Kind.FILLER: {
@@ -174,8 +173,8 @@ ENGLISH = Vocabulary(
                 "beginning, beginning at, please, pls, plz, the, of, for, sharp, exactly, precisely, on "
                 "the dot, prompt, time, sometime, some time, anytime, any time, due, no later than, "
                 "latest, at the latest, not later than, as of, come, say, like, just, then, later, late, "
-                "mid, a, all day, the whole day, whole day, the whole of, over, over the, of the month, in "
-                "the month, local time, during, during the day, ok, okay, and then"
+                "mid, a, all day, the whole day, whole day, the whole of, over, over the, "
+                "local time, during, during the day, ok, okay, and then"
             )
         },
     }

@@ -95,6 +95,9 @@ class _Parser:
                 first = _as_date(start) if _is_date(end) and start.clock and not start.day else start
                 last = _as_date(end) if _is_date(start) and end.clock and not end.day else end
                 adjacent = joined and not between
+                # "Segunda de manhã às 8": the word that may stand in a range introduces a time here.
+                if last.clock and not first.clock and not first.now and self.has(at, Kind.FILLER):
+                    continue
                 if Point() in (first, last) or (adjacent and not (_is_date(first) and _is_date(last))):
                     continue
                 yield Expression(first, last, adjacent)
@@ -126,6 +129,9 @@ class _Parser:
         if self.has(at, Kind.DAY_WORD, Kind.THE) and self.has(at + 1, Kind.NUMBER):
             # "The 3" is a day, "the 3 pm" is not.
             return not self.has(at, Kind.DAY_WORD) and self.has(at + 2, Kind.MERIDIEM, Kind.OCLOCK, Kind.UNIT)
+        if self.get(at, Kind.PERIOD) == "months":
+            # "The last Friday of the month"
+            return self.has(at - 1, Kind.FILLER) and not self.has(at - 1, Kind.ARTICLE)
         return self.has(at, Kind.FILLER) or self.get(at, Kind.PART) == "early"
 
     def items(self, at: int) -> Rule[Point]:
@@ -149,6 +155,9 @@ class _Parser:
             yield Point(day=Day(period=Period("days", days)), part=part), at + 1
         if self.has(at, Kind.PART):
             yield Point(part=self.get(at, Kind.PART)), at + 1
+        if self.has(at, Kind.MERIDIEM):
+            # "Thursday pm"
+            yield Point(part="afternoon" if self.get(at, Kind.MERIDIEM) else "morning"), at + 1
         if self.has(at, Kind.OFFSET) and self.has(at + 1, Kind.PART):
             # "This evening", "last night"
             day = Day(period=Period("days", self.get(at, Kind.OFFSET)))
@@ -247,11 +256,7 @@ class _Parser:
     def of_month(self, at: int) -> bool:
         """Return whether a month is named at `at`: "of the month", "of next month", "of June"."""
         month = self.past(at, Kind.THE, Kind.FILLER)
-        return (
-            self.has(at, Kind.OF_MONTH)
-            or self.has(month, Kind.MONTH)
-            or any(True for _ in self.period(month))
-        )
+        return self.has(month, Kind.MONTH, Kind.OFFSET) or self.get(month, Kind.PERIOD) == "months"
 
     def weekday(self, at: int) -> Rule[Day]:
         """ "Friday", "next Friday", "sexta que vem", "Friday 14"."""
@@ -346,14 +351,15 @@ class _Parser:
         """A time of day as it is read from a clock's face."""
         if self.has(at, Kind.CLOCK):
             hour, minute, second = self.get(at, Kind.CLOCK)
-            if hour < 24 and minute < 60 and second < 60:
-                literal = hour == 0 or hour > 12 or self.tokens[at].text.startswith("0") or second > 0
-                yield Clock(hour, minute, second, literal), at + 1
+            if hour < 24 and minute < 60 and (second or 0) < 60:
+                is_iso = second is not None or (
+                    self.has(at - 1, Kind.DATE) and "-" in self.tokens[at - 1].text
+                )
+                yield Clock(hour, minute, second or 0, is_iso or self.is_literal(at, hour)), at + 1
         if self.has(at, Kind.HOURS):
             hour, minute = self.get(at, Kind.HOURS)
             if hour <= 24 and (minute or 0) < 60:
-                literal = hour == 0 or hour > 12 or self.tokens[at].text.startswith("0")
-                clock = Clock(hour, minute or 0, literal=literal)
+                clock = Clock(hour, minute or 0, literal=self.is_literal(at, hour))
                 yield from self.minutes_past(clock, at + 1)
                 yield clock, at + 1
         if self.has(at, Kind.HALF):
@@ -385,9 +391,12 @@ class _Parser:
         if number is not None and len(text := self.tokens[at].text) in (3, 4) and text.isdigit():
             hour, minute = divmod(number, 100)
             if hour < 24 and minute < 60:
-                literal = hour == 0 or hour > 12 or text.startswith("0")
                 end = at + 2 if self.get(at + 1, Kind.UNIT) == UNITS["hour"] else at + 1
-                yield Clock(hour, minute, literal=literal), end
+                yield Clock(hour, minute, literal=self.is_literal(at, hour)), end
+
+    def is_literal(self, at: int, hour: int) -> bool:
+        """Return whether the hour that is written at `at` can only be one of 24."""
+        return not 1 <= hour <= 12 or self.tokens[at].text.startswith("0")
 
     def are_minutes(self, number: int, at: int, end: int) -> bool:
         """Return whether the number before a "to" is one of minutes rather than the start of a range."""
@@ -430,10 +439,9 @@ class _Parser:
     def hour(self, at: int) -> Rule[Clock]:
         for number, end in self.number(at):
             if number <= 24:
-                literal = number == 0 or number > 12 or self.tokens[at].text.startswith("0")
                 if self.has(end, Kind.PART) and self.get(end, Kind.PART) in _FIXED and number == 12:
                     yield Clock(_FIXED[self.get(end, Kind.PART)], literal=True), end + 1
-                yield Clock(number, literal=literal), end
+                yield Clock(number, literal=self.is_literal(at, number)), end
         part: Part | None = self.get(at, Kind.PART)
         if part in _FIXED:
             yield Clock(_FIXED[part], literal=True), at + 1

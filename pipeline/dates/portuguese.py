@@ -122,7 +122,6 @@ PORTUGUESE = Vocabulary(
             1: "próximo, próxima, que vem, q vem, seguinte, que entra",
         },
         Kind.LAST: {True: "último, última"},
-        Kind.OF_MONTH: {True: "do mês, no mês"},
         Kind.EDGE: {
             "start": (
                 "início de, início do, início da, começo de, começo do, começo da, princípio de, princípio "
@@ -153,15 +152,15 @@ PORTUGUESE = Vocabulary(
         Kind.SOON: {True: "mais tarde, daqui a pouco, daqui a bocado, logo mais, depois"},
         Kind.ARTICLE: {True: "um, uma"},
         Kind.AT: {True: "as, das, pelas, até às, para as, pras"},
-        Kind.DAY_WORD: {True: "dia"},
+        Kind.DAY_WORD: {True: "dia, próximo dia"},
         Kind.FILLER: {
             True: (
                 "a, o, as, os, ao, aos, em, no, na, nos, nas, de, da, do, das, dos, dia, pela, pelo, "
                 "pelas, para, para a, para as, para o, pra, pro, pras, por, por volta de, por volta das, "
                 "lá, lá pelas, cerca de, cerca das, até, até a, até às, até ao, até o, a partir de, a "
                 "partir das, começando, começando às, começa, desde, entre, por favor, logo, mais ou "
-                "menos, aproximadamente, o dia todo, dia todo, dia inteiro, o dia inteiro, do mês, que é, "
-                "sobre as, umas, ali, com, horário, feira"
+                "menos, aproximadamente, o dia todo, dia todo, dia inteiro, o dia inteiro, mais tarde, "
+                "que é, sobre as, umas, ali, com, horário, feira"
             )
         },
     }

@@ -82,9 +82,10 @@ def resolve_end(point: Point, start: Moment, now: datetime) -> datetime:
         end = _midnight(last) + _LAST_SECOND if all_day else end
     elif point.day is not None:
         first, last = _dates(point.day, now.date(), start.start.date() - _DAY)
-        if point.clock is None and point.part is None:
+        if _is_day(point):
             end = _midnight(last) + _LAST_SECOND
         else:
+            _check_day(point.day)
             ends = [_midnight(first) + hours for hours in _hours(point)]
             end = next((end for end in ends if end > start.start), ends[0])
     else:
@@ -124,11 +125,9 @@ def _start(point: Point, now: datetime) -> tuple[datetime, bool, date]:
         first, last = _dates(point.day, today, today)
         if timed:
             _check_day(point.day)
-    elif timed:
+    else:
         moment = _next(_hours(point)[0], now) + step
         return moment, False, moment.date()
-    else:
-        raise ImpossibleDate("neither a day nor a time of day")
     if not timed:
         start = _midnight(first) + step
         return start, not shift.exact, max(start.date(), last + (start.date() - first))
@@ -210,12 +209,12 @@ def _not_past(hours: list[timedelta], midnight: datetime, now: datetime) -> time
 
 def _hours(point: Point) -> list[timedelta]:
     """Return the time since midnight that `point` says, by the conventions, and what else it may mean."""
-    if point.clock is None:
-        assert point.part is not None
+    if point.clock is not None:
+        rest = timedelta(minutes=point.clock.minute, seconds=point.clock.second)
+        return [timedelta(hours=hour) + rest for hour in _clock_hours(point.clock, point.part)]
+    if point.part is not None:
         return [timedelta(hours=PART_HOURS[point.part])]
-    clock = point.clock
-    rest = timedelta(minutes=clock.minute, seconds=clock.second)
-    return [timedelta(hours=hour) + rest for hour in _clock_hours(clock, point.part)]
+    raise ImpossibleDate("neither a day nor a time of day")
 
 
 def _clock_hours(clock: Clock, part: Part | None) -> list[int]:

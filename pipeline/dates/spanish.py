@@ -138,11 +138,10 @@ SPANISH = Vocabulary(
             1: "próximo, próxima, que viene, q viene, siguiente, que entra, entrante",
         },
         Kind.LAST: {True: "último, última"},
-        Kind.OF_MONTH: {True: "del mes, en el mes"},
         Kind.EDGE: {
             "start": (
-                "principio de, principios de, principio del, inicio de, inicio del, inicios de, comienzo "
-                "de, comienzo del, comienzos de"
+                "principio de, principios de, principios del, principio del, inicio de, inicio del, "
+                "inicios de, comienzo de, comienzo del, comienzos de"
             ),
             "middle": "mediados de, mediados del, mitad de, mitad del",
             "end": "fin de, fin del, final de, final del, fines de, fines del, finales de, finales del",
@@ -170,14 +169,14 @@ SPANISH = Vocabulary(
         Kind.ARTICLE: {True: "un, una"},
         Kind.THE: {True: "el, del, al"},
         Kind.AT: {True: "las, la, de las, hasta las, hasta la, para las, para la"},
-        Kind.DAY_WORD: {True: "día"},
+        Kind.DAY_WORD: {True: "día, próximo día"},
         Kind.FILLER: {
             True: (
                 "a, al, el, la, las, los, de, del, de las, en, por, para, para el, para la, para las, "
                 "sobre, sobre las, hacia, hacia las, y pico, hasta, hasta el, hasta la, hasta las, a eso "
                 "de, alrededor de, cerca de, como, como a, más o menos, aproximadamente, a partir de, a "
                 "partir del, empezando, empezando a, empieza, desde, entre, por favor, todo el día, el día "
-                "entero, del mes, día, que es, unas, con, tipo, horario, lo"
+                "entero, más tarde, luego, día, que es, unas, con, tipo, horario, lo"
             )
         },
     }

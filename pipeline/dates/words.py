@@ -23,7 +23,7 @@ class Kind(Enum):
     NUMBER = auto()  # the number
     DECIMAL = auto()  # the number as a float
     ORDINAL = auto()  # the number
-    CLOCK = auto()  # (hour, minute, second) of "15:30"
+    CLOCK = auto()  # (hour, minute, second or None) of "15:30"
     HOURS = auto()  # (hours, minutes) of "15h30", "2h": a time of day or a length
     DATE = auto()  # (year, month, day); year None where it was not written
     UNIT = auto()  # the unit's Duration
@@ -39,7 +39,6 @@ class Kind(Enum):
     OFFSET = auto()  # periods from this one: -1 for "last", 0 for "this", 1 for "next", 2 for "after next"
     COMING = auto()  # this of a day, next of a week
     LAST = auto()  # "the last Friday of June"
-    OF_MONTH = auto()  # "of the month"
     EDGE = auto()  # "start", "middle" or "end"
     COUPLE = auto()  # 2 for "a couple", 3 for "a few"
     HALF = auto()
@@ -92,8 +91,7 @@ class Vocabulary:
     """The words of a language, with their readings.
 
     Args:
-        table: By kind and value, the words and phrases that mean it, separated by commas. They are
-            written as `normalise` leaves them, without accents and apostrophes, or with: it is applied.
+        table: By kind and value, the words and phrases that mean it, separated by commas.
     """
 
     def __init__(self, table: Mapping[Kind, Mapping[Any, str]]) -> None:
@@ -103,11 +101,11 @@ class Vocabulary:
                 for phrase in phrases.split(","):
                     key = " ".join(normalise(phrase).split())
                     self._readings.setdefault(key, {}).setdefault(kind, value)
-        self._longest = max(phrase.count(" ") + 1 for phrase in self._readings)
+        self._longest = max((phrase.count(" ") + 1 for phrase in self._readings), default=0)
 
     def __or__(self, other: Vocabulary) -> Vocabulary:
         """Return a vocabulary with the words of both; where they disagree, the first one's reading."""
-        union = Vocabulary({Kind.FILLER: {True: "-"}})
+        union = Vocabulary({})
         for phrase in self._readings | other._readings:
             union._readings[phrase] = other._readings.get(phrase, {}) | self._readings.get(phrase, {})
         union._longest = max(self._longest, other._longest)
@@ -197,7 +195,7 @@ def _number(piece: str) -> list[Token]:
     for kind, shape, value in _SHAPES:
         match = re.fullmatch(shape, piece, re.ASCII)
         if match and kind not in readings:
-            readings[kind] = value(*match.groups(default="0"))
+            readings[kind] = value(*match.groups(default=""))
     return [Token(piece, readings)] if readings else []
 
 
@@ -212,8 +210,8 @@ def _dmy(day: str, month: str, year: str = "") -> tuple[int | None, int, int]:
     return _ymd(year, month, day) if year else (None, int(month), int(day))
 
 
-def _integers(*parts: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in parts)
+def _integers(*parts: str) -> tuple[int | None, ...]:
+    return tuple(int(part) if part else None for part in parts)
 
 
 # How numbers are written, the longest first.

