@@ -1,11 +1,13 @@
 """Logits → probabilities that mean what they say, and the threshold that keeps a promised miss rate.
 
-`fit_scaling` finds one temperature and a small shift for each tool. `scores` says of each held-out request how low the threshold
-must be for all its tools to be selected, and `threshold` takes from these scores the highest one that
-still bounds the miss rate. `measure` counts what a threshold does. Knows nothing of models and texts: arrays in, numbers out.
+`fit_scaling` finds one temperature and a small shift for each tool. `scores` says of each held-out request
+how low the threshold must be for all its tools to be selected, and `threshold` takes from these scores the
+highest one that still bounds the miss rate. `measure` counts what a threshold does. Knows nothing of models
+and texts: arrays in, numbers out.
 
-Method: temperature scaling (Guo et al., arXiv 1706.04599) with a shift a tool; conformal risk control (Angelopoulos et al.,
-arXiv 2208.02814) with the loss "a needed tool is missing", which falls as the threshold falls.
+Method: temperature scaling (Guo et al., arXiv 1706.04599) with a shift a tool; conformal risk control
+(Angelopoulos et al., arXiv 2208.02814) with the loss "a needed tool is missing", which falls as the threshold
+falls.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Scaling:
     def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Map logits, shape (…, labels), to probabilities."""
         scaled = np.asarray(logits, np.float64) / self.temperature + np.array(self.shifts)
-        return np.exp(-np.logaddexp(0.0, -scaled))
+        probabilities: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -scaled))
+        return probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scali
         logits: Shape (requests, labels).
         needed: Whether a request needs a tool, of the same shape.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     signs = np.where(needed, 1.0, -1.0)
 
@@ -64,12 +67,8 @@ def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scali
         inverse, shifts = np.exp(-x[0]), x[1:]
         margins = signs * (logits * inverse + shifts)
         slope = -signs * np.exp(-np.logaddexp(0.0, margins))
-        gradient = np.concatenate(
-            [[-(slope * logits).sum() * inverse], slope.sum(0) + shifts / _SHIFT_DEVIATION**2]
-        )
-        return float(
-            np.logaddexp(0.0, -margins).sum() + (shifts**2).sum() / _SHIFT_DEVIATION**2 / 2
-        ), gradient
+        gradient = np.concatenate([[-(slope * logits).sum() * inverse], slope.sum(0) + shifts / _SHIFT_DEVIATION**2])
+        return float(np.logaddexp(0.0, -margins).sum() + (shifts**2).sum() / _SHIFT_DEVIATION**2 / 2), gradient
 
     found = minimize(loss, np.zeros(1 + logits.shape[1]), jac=True, method="L-BFGS-B").x
     return Scaling(float(np.exp(found[0])), tuple(float(shift) for shift in found[1:]))
@@ -87,8 +86,8 @@ def scores(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> lis
 def threshold(ascending: Sequence[float], alpha: float) -> float:
     """Return the highest threshold whose miss rate is at most `alpha` in expectation, for requests like the scored ones.
 
-    With k of n scores below it, the bound is (k + 1) / (n + 1). Fewer than 1 / alpha - 1 scores cannot bear out the promise;
-    then it is 0, which selects every tool.
+    With k of n scores below it, the bound is (k + 1) / (n + 1). Fewer than 1 / alpha - 1 scores cannot bear
+    out the promise; then it is 0, which selects every tool.
     """
     misses = int(np.floor(alpha * (len(ascending) + 1) + 1e-9)) - 1
     return ascending[min(misses, len(ascending) - 1)] if misses >= 0 and ascending else 0.0
@@ -96,15 +95,17 @@ def threshold(ascending: Sequence[float], alpha: float) -> float:
 
 def measure(probabilities: NDArray[np.float64], needed: NDArray[np.bool_], at: float) -> Metrics:
     """Count what selecting every tool with a probability of `at` or more gives."""
-    selected, in_scope = probabilities >= at, needed.any(1)
-    missed = (needed & ~selected).any(1)
+    selected: NDArray[np.bool_] = probabilities >= at
+    in_scope: NDArray[np.bool_] = np.any(needed, axis=1)
+    missed: NDArray[np.bool_] = np.any(needed & ~selected, axis=1)
+    empty: NDArray[np.bool_] = ~np.any(selected, axis=1)
     return Metrics(
         requests=int(in_scope.sum()),
         recall_all=_mean(~missed[in_scope]),
         tools=_mean(selected[in_scope].sum(1)),
-        refused=_mean(~selected[in_scope].any(1)),
+        refused=_mean(empty[in_scope]),
         out_of_scope=int((~in_scope).sum()),
-        nothing=_mean(~selected[~in_scope].any(1)),
+        nothing=_mean(empty[~in_scope]),
         calibration_error=_calibration_error(probabilities.ravel(), needed.ravel()),
     )
 

@@ -1,8 +1,8 @@
 """Rows to train and test the classifier on: a request and the tools of its surface plan.
 
-`split` divides the seeds into those to train on and those held out, `generated` makes endless rows of seeds as
-`training.corpus` makes requests, `written` gives each seed once as it was written, `mixed` adds natural utterances.
-Lookups that a tool needs are no label of it: the selector closes over them from the types.
+`split` divides the seeds into those to train on and those held out, `generated` makes endless rows of seeds
+as `training.corpus` makes requests, `written` gives each seed once as it was written, `mixed` adds natural
+utterances. Lookups that a tool needs are no label of it: the selector closes over them from the types.
 """
 
 from __future__ import annotations
@@ -74,14 +74,12 @@ def written(seeds: Sequence[Seed], tools: Catalogue) -> list[Row]:
     return [_row(corpus.fill(seed), tools) for seed in seeds]
 
 
-def mixed(
-    seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, share: float, seed: int
-) -> Iterator[Row]:
+def mixed(seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, share: float, seed: int) -> Iterator[Row]:
     """Yield generated rows, a share of natural ones among them.
 
     Half of the natural rows that need a tool are joined to another such row: people ask for two things in a
-    breath, public corpora hardly ever do. Intents come up by the square root of their size, so that a large one
-    does not drown the rest.
+    breath, public corpora hardly ever do. Intents come up by the square root of their size, so that a large
+    one does not drown the rest.
     """
     rng = random.Random(seed)
     fresh = generated(seeds, tools, seed=seed)
@@ -104,7 +102,8 @@ def mixed(
         else:
             generated_mate = next(row for row in fresh if row.tools and row.language == "en")
             mate = draw(useful) if rng.random() < 0.6 else generated_mate
-            yield _join(*rng.sample([draw(useful), mate], 2), rng)
+            first, second = rng.sample([draw(useful), mate], 2)
+            yield _join(first, second, rng)
 
 
 def _join(first: Row, second: Row, rng: random.Random) -> Row:

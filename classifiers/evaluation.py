@@ -1,7 +1,8 @@
 """A model's logits on held-out requests → its calibration, and figures of requests that calibration did not see.
 
-`held_out_rows` says which requests; `evaluate` takes any function from texts to logits, so that the trained network
-and the exported int8 model are measured by the same hand. What is shipped is calibrated on what is shipped.
+`held_out_rows` says which requests; `evaluate` takes any function from texts to logits, so that the trained
+network and the exported int8 model are measured by the same hand. What is shipped is calibrated on what is
+shipped.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Evaluation:
             "temperature": self.scaling.temperature,
             "shifts": list(self.scaling.shifts),
             "calibration_scores": [round(score, 6) for score in self.scores],
-            "metrics": {name: asdict(metrics) for name, metrics in self.metrics.items()},
+            "metrics": {
+                name: {key: None if np.isnan(value) else round(value, 5) for key, value in asdict(metrics).items()}
+                for name, metrics in self.metrics.items()
+            },
         }
 
     def table(self) -> str:

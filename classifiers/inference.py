@@ -1,9 +1,9 @@
 """A request → the probability of each known tool, and its sentence embedding, in one pass of the exported model.
 
-`ToolClassifier.load` opens the artefact: a folder with `model.int8.onnx`, `tokenizer.json` and `labels.json` as
-`classifiers.export` writes them. Needs onnxruntime, tokenizers and numpy, nothing of torch. It decides nothing: which tools a
-probability is enough for, and what happens to a request that was cut, is for `pipeline.selection` to say; the
-calibrated thresholds are here for it to use.
+`ToolClassifier.load` opens the artefact: a folder with `model.int8.onnx`, `tokenizer.json` and `labels.json`
+as `classifiers.export` writes them. Needs onnxruntime, tokenizers and numpy, nothing of torch. It decides
+nothing: which tools a probability is enough for, and what happens to a request that was cut, is for
+`pipeline.selection` to say; the calibrated thresholds are here for it to use.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class Classification:
 
     probabilities: Mapping[str, float]  # by tool, in the labels' order, each of 0 to 1
     embedding: NDArray[np.float32]  # unit vector, shape (384,) for the shipped model
-    truncated: (
-        bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
-    )
+    truncated: bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
 
 
 class ToolClassifier:
@@ -55,14 +53,11 @@ class ToolClassifier:
     def __init__(self, session: Any, tokenizer: Any, facts: Mapping[str, Any]) -> None:
         self._session, self._tokenizer = session, tokenizer
         self.labels: tuple[str, ...] = tuple(facts["labels"])
+        self.max_tokens: int = facts["max_tokens"]  # what is longer is cut
         self.scaling = Scaling(facts["temperature"], tuple(facts["shifts"]))
         self.alpha: float = facts["alpha"]  # the miss rate that `thresholds` are for
-        self.thresholds: Mapping[str, float] = facts[
-            "thresholds"
-        ]  # by tool: selected from this probability on
-        self.encoder: str = facts["encoder"][
-            "sha256"
-        ]  # of the model: embeddings of another cannot be compared
+        self.thresholds: Mapping[str, float] = facts["thresholds"]  # by tool: selected from this probability on
+        self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
 
     @classmethod
@@ -85,9 +80,7 @@ class ToolClassifier:
             tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
         except FileNotFoundError as error:
             raise ClassifierError(f"no classifier: {error.filename} is missing", fix=_MEND) from None
-        except (
-            Exception
-        ) as error:  # the tokenizers library raises bare Exception for a file that it cannot read
+        except Exception as error:  # the tokenizers library raises bare Exception for a file that it cannot read
             raise ClassifierError(f"the classifier in {folder} cannot be read: {error}", fix=_MEND) from error
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise ClassifierError(f"{folder / LABELS} is not of format {FORMAT}", fix=_MEND)
@@ -118,9 +111,7 @@ class ToolClassifier:
 
     def run(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
         """Return the logits, shape (labels,), the embedding, and whether the text was cut."""
-        encoding = self._tokenizer.encode(
-            text.encode("utf-8", "replace").decode("utf-8")
-        )  # no lone surrogates
+        encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))  # no lone surrogates
         inputs = {
             "input_ids": np.array([encoding.ids], np.int64),
             "attention_mask": np.array([encoding.attention_mask], np.int64),

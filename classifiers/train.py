@@ -1,11 +1,12 @@
 """Trains the tool classifier on the seeds, and on natural utterances where they are given.
 
-    python -m classifiers.train --out runs/classifier --minutes 18 --natural ../corpora
+    python -m classifiers.train --out runs/classifier --minutes 18 --natural corpora
 
-Weighted, focused binary cross-entropy on the tools, so that a missed tool costs more than a needless one and what is
-long known costs nothing; beside it a distillation that keeps the sentence embedding where the original model has
-it. Batches of requests of like length, bfloat16 matrix products, a length in minutes that the learning rate follows, and a
-checkpoint that a killed run resumes from. `classifiers.export` turns the result into the artefact.
+Weighted, focused binary cross-entropy on the tools, so that a missed tool costs more than a needless one and
+what is long known costs nothing; beside it a distillation that keeps the sentence embedding where the
+original model has it. Batches of requests of like length, bfloat16 matrix products, a length in minutes that
+the learning rate follows, and a checkpoint that a killed run resumes from. `classifiers.export` turns the
+result into the artefact.
 
 Loss: asymmetric focusing after Ridnik et al. (arXiv 2009.14119), on the negatives only.
 """
@@ -27,6 +28,7 @@ import numpy as np
 
 from classifiers.data import Row, mixed, split
 from classifiers.evaluation import Evaluation, HeldOut, Predict, evaluate, held_out_rows, targets
+from classifiers.inference import ClassifierError
 from classifiers.natural import natural
 from pipeline.config import builtin_tools
 from training.seeds import Seed, load_seeds
@@ -53,7 +55,7 @@ class Settings:
     focus: float = 1.0  # how much less a negative counts that is known to be one; 0 is plain cross-entropy
     distillation: float = 2.0  # weight of 1 - cosine to the original embedding
     distilled: int = 8  # rows of a batch that are distilled: a pass of the original model costs time
-    natural: float = 0.3  # share of natural rows, where there are any
+    natural_share: float = 0.3  # of natural rows, where there are any
     held_out: float = 0.12  # share of the seeds
     pen: str = "s7"  # held out whole
     alpha: float = 0.01  # miss rate to calibrate for
@@ -91,14 +93,13 @@ def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
     torch.manual_seed(settings.seed)
     data, encoder = load_data(settings, folder), load_encoder(settings.encoder)
     out.mkdir(parents=True, exist_ok=True)
-    facts = asdict(settings) | {"corpora": str(folder) if folder else None, "labels": data.labels}
+    facts = asdict(settings) | {"natural": len(data.natural), "labels": data.labels}
     (out / "settings.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     print(f"{len(data.train)} seeds and {len(data.natural)} natural rows to train on", flush=True)
 
     model = ToolModel(encoder.model, len(data.labels))
     optimizer = torch.optim.AdamW(_groups(model, settings), betas=(0.9, 0.98))
     spent, step = _resume(out, model, optimizer)
-    peaks = [group["lr"] for group in optimizer.param_groups]
     batches = _batches(data, encoder, settings, seed=settings.seed + step)
     model.train()
     losses: list[tuple[float, float]] = []
@@ -107,7 +108,7 @@ def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
         for group, name in zip(optimizer.param_groups, ("learning_rate", "head_rate"), strict=True):
             group["lr"] = getattr(settings, name) * _schedule(spent / settings.minutes / 60, settings.warmup)
         tools, distance = _losses(model, encoder, next(batches), data.labels, settings)
-        (tools + settings.distillation * distance).backward()
+        (tools + settings.distillation * distance).backward()  # type: ignore[no-untyped-call,unused-ignore]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -135,7 +136,7 @@ def predictor(model: ToolModel, encoder: Encoder, max_tokens: int) -> Predict:
 
     def predict(texts: Sequence[str]) -> NDArray[np.float32]:
         model.eval()
-        tokens = [encoder.tokenizer.encode(text).ids[:max_tokens] for text in texts]
+        tokens = [encoder.encode(text, max_tokens) for text in texts]
         order = sorted(range(len(texts)), key=lambda i: len(tokens[i]))
         logits = np.zeros((len(texts), model.labels), np.float32)
         with torch.no_grad():
@@ -159,10 +160,9 @@ def _groups(model: ToolModel, settings: Settings) -> list[dict[str, Any]]:
 def _batches(data: Data, encoder: Encoder, settings: Settings, *, seed: int) -> Iterator[list[tuple[list[int], Row]]]:
     """Yield batches of (token ids, row) of like length, in random order."""
     rng = random.Random(seed)
-    rows = mixed(data.train, builtin_tools(), data.natural, share=settings.natural, seed=seed)
-    items = ((encoder.tokenizer.encode(row.text).ids, row) for row in rows)
-    short = (item for item in items if len(item[0]) <= settings.max_tokens)
-    while pool := list(itertools.islice(short, settings.batch * 25)):
+    rows = mixed(data.train, builtin_tools(), data.natural, share=settings.natural_share, seed=seed)
+    items = ((encoder.encode(row.text, settings.max_tokens), row) for row in rows)
+    while pool := list(itertools.islice(items, settings.batch * 25)):
         pool.sort(key=lambda item: len(item[0]))
         groups = [pool[i : i + settings.batch] for i in range(0, len(pool), settings.batch)]
         rng.shuffle(groups)
@@ -212,27 +212,37 @@ def _checkpoint(out: Path, model: ToolModel, optimizer: Any, spent: float, step:
 
 
 def _resume(out: Path, model: ToolModel, optimizer: Any) -> tuple[float, int]:
-    """Load the checkpoint, if there is one; return the seconds spent and the step reached."""
+    """Load the checkpoint, if there is one; return the seconds spent and the step reached.
+
+    Raises:
+        ClassifierError: It is of another network.
+    """
     import torch
 
     if not (out / "checkpoint.pt").exists():
         return 0.0, 0
     state = torch.load(out / "checkpoint.pt", weights_only=True)
-    model.load_state_dict(state["model"])
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError:
+        raise ClassifierError(f"{out} holds a run of another encoder", fix="name another folder") from None
     optimizer.load_state_dict(state["optimizer"])
     return state["spent"], state["step"]
 
 
 def main() -> None:
-    """Train from the command line."""
+    """Train from the command line; what goes wrong is said in a line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted one is resumed")
-    parser.add_argument("--corpora", type=Path, help="folder of public corpora, such as clinc150/")
+    parser.add_argument("--natural", type=Path, help="folder of public corpora, such as clinc150/")
     for name, default in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"[{default!r}]")
     arguments = vars(parser.parse_args())
-    out, folder = arguments.pop("out"), arguments.pop("corpora")
-    evaluation = train(Settings(**arguments), folder, out)
+    out, folder = arguments.pop("out"), arguments.pop("natural")
+    try:
+        evaluation = train(Settings(**arguments), folder, out)
+    except ClassifierError as error:
+        raise SystemExit(f"error: {error}") from None
     print(f"calibrated for a miss rate of {evaluation.alpha:.1%}: threshold {evaluation.threshold:.4f}")
     print(evaluation.table())
 

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -56,10 +57,8 @@ class ToolIndex:
         if (index := cls.load(path, embedder)) and index.digest == tools.digest:
             return index
         index = cls.build(tools, embedder)
-        try:
+        with suppress(OSError):  # an index that cannot be kept (a read-only or full disk) serves this process
             index.save(path)
-        except OSError:
-            pass  # an index that cannot be kept (a read-only or full disk) serves this process all the same
         return index
 
     @classmethod

@@ -25,7 +25,9 @@ class PlainWriter:
 
     def summarize(self, text: str) -> str:
         """Return the weightiest sentences, in the order of the text; a short text whole."""
-        sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ0-9\"“])", " ".join(text.split())) if s.strip()]
+        sentences = [
+            s.strip() for s in re.split(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ0-9\"“])", " ".join(text.split())) if s.strip()
+        ]
         if len(sentences) <= SENTENCES:
             return " ".join(sentences)
         words = [re.findall(r"\w{4,}", sentence.casefold()) for sentence in sentences]
@@ -37,6 +39,8 @@ class PlainWriter:
 
 def _message(request: str) -> str:
     """Return what a request says that a mail should say: the words after "that", "saying" or a colon, else all."""
-    said = re.search(r"(?:\bthat\b|\bsaying\b|\btelling (?:him|her|them)\b|:)\s+(.+)", request, re.IGNORECASE | re.DOTALL)
+    said = re.search(
+        r"(?:\bthat\b|\bsaying\b|\btelling (?:him|her|them)\b|:)\s+(.+)", request, re.IGNORECASE | re.DOTALL
+    )
     text = (said[1] if said else request).strip().strip("\"“”'")
     return text[:1].upper() + text[1:]

@@ -24,6 +24,7 @@ from pipeline.spec import NAME, SpecError, ToolSpec, load_catalogue, load_spec
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.models import Model
     from pipeline.pipeline import Pipeline, Planning, Result
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,7 +72,11 @@ def settings_options(command: F) -> F:
     @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings file to read.")
     @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where your data is kept.")
     @click.option(
-        "--tools", "tools", type=click.Path(path_type=Path), multiple=True, help="Folder or file of your own tool specs."
+        "--tools",
+        "tools",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="Folder or file of your own tool specs.",
     )
     @click.option("--enable", "enabled", multiple=True, metavar="APP", help="Use the tools of these apps only.")
     @click.option("--disable", "disabled", multiple=True, metavar="APP", help="Leave out the tools of an app.")
@@ -360,7 +365,9 @@ def tools_show(config: Config, name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_spec_json(spec), ensure_ascii=False, indent=2))
         return
-    click.echo(f"{signature(spec)}\n  {spec.description}\n  app {spec.app}, effect {spec.effect}, gives {spec.returns.type}")
+    click.echo(
+        f"{signature(spec)}\n  {spec.description}\n  app {spec.app}, effect {spec.effect}, gives {spec.returns.type}"
+    )
     for parameter in spec.parameters:
         kind = f"list[{parameter.type}]" if parameter.list else parameter.type
         unsaid = "" if parameter.required else f", {parameter.default!r} if unsaid"
@@ -394,7 +401,9 @@ def tools_lint(config: Config, paths: tuple[Path, ...]) -> int:
 
 @tools.command("new")
 @click.argument("name")
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder; here by default.")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder; here by default."
+)
 def tools_new(name: str, folder: Path) -> None:
     """Write a spec NAME.yaml to start from."""
     if not NAME.fullmatch(name):
@@ -454,16 +463,117 @@ def init(config: Config, sample: bool, now: datetime | None) -> None:
         click.echo(f"{len(made)} files of sample data in {config.data_dir}")
         return
     try:
-        for name in ("contacts", "calendars", "reminders", "files", "mail/inbox", "mail/drafts", "notes", "messages/outbox"):
+        for name in (
+            "contacts",
+            "calendars",
+            "reminders",
+            "files",
+            "mail/inbox",
+            "mail/drafts",
+            "notes",
+            "messages/outbox",
+        ):
             (config.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{config.data_dir} cannot be made: {error.strerror}", fix="choose another with --data-dir") from error
+        raise ConfigError(
+            f"{config.data_dir} cannot be made: {error.strerror}", fix="choose another with --data-dir"
+        ) from error
     click.echo(f"{config.data_dir} is ready; put vCards into {config.data_dir / 'contacts'}")
+
+
+@cli.group()
+def models() -> None:
+    """Show and fetch model weights."""
+
+
+@models.command("list")
+@json_option
+@settings_options
+def models_list(config: Config, as_json: bool) -> None:
+    """List the models that can plan: size, licence, and whether they are here."""
+    from rich.table import Table
+
+    from pipeline.models import DEFAULT, locate, registry
+
+    known = registry(config.models)
+    if as_json:
+        rows = [
+            {
+                "name": model.name,
+                "description": model.description,
+                "licence": model.licence,
+                "size": model.size,
+                "sha256": model.sha256,
+                "path": str(path) if (path := locate(model)) else None,
+                "default": model.name == DEFAULT,
+            }
+            for model in known.values()
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table(
+        "Model", "Size", "Licence", "Here", "SHA-256", "What it is", box=None, pad_edge=False, header_style="bold"
+    )
+    for model in known.values():
+        size = f"{model.size / 1e6:,.0f} MB" if model.size else "?"
+        table.add_row(
+            model.name + (" (default)" if model.name == DEFAULT else ""),
+            size,
+            model.licence,
+            "yes" if locate(model) else "no",
+            model.sha256[:12] + "…" if model.sha256 else "not pinned",
+            model.description,
+        )
+    _console(stderr=False).print(table)
+
+
+@models.command("path")
+@click.argument("name", required=False)
+@settings_options
+def models_path(config: Config, name: str | None) -> None:
+    """Print where a model's file is, checked against its size and hash."""
+    from pipeline.models import ModelError, locate, verify
+
+    model = _model_named(config, name)
+    path = locate(model)
+    if path is None:
+        raise ModelError(f"{model.name} is not here", fix=f"'tinyagent models pull {model.name}' fetches it")
+    verify(path, model)
+    click.echo(path)
+
+
+@models.command("pull")
+@click.argument("name")
+@settings_options
+def models_pull(config: Config, name: str) -> None:
+    """Fetch a model; an interrupted download goes on where it stopped."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from pipeline.models import pull
+
+    model = _model_named(config, name)
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=_console(), transient=True) as bar:
+        task = bar.add_task(model.name, total=model.size)
+        path = pull(model, lambda done, total: bar.update(task, completed=done, total=total))
+    click.echo(f"{path} ({model.licence}, {model.pin})")
+
+
+def _model_named(config: Config, name: str | None) -> Model:
+    import difflib
+
+    from pipeline.models import DEFAULT, registry
+
+    known = registry(config.models)
+    chosen = name or DEFAULT
+    if chosen in known:
+        return known[chosen]
+    near = difflib.get_close_matches(chosen, known, n=1)
+    raise ConfigError(
+        f"there is no model {chosen!r}", fix=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    )
 
 
 def _console(*, stderr: bool = True) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr)
-
-

@@ -36,6 +36,7 @@ class PlannerConfig(_Section):
     kind: Literal["llama", "openai"] = "llama"
     model: str = "smollm2-135m"  # a name of `tinyagent models list`, a GGUF file; the model's name for kind openai
     adapter: str = "auto"  # a LoRA adapter in GGUF; "auto" is the shipped one for the default model; "" is none
+    layout: Literal["auto", "compact", "chat", "tinyagent"] = "auto"  # of the prompt; by the adapter if auto
     threads: Annotated[int, Field(ge=0)] = 0  # 0 takes the number of cores
     gpu_layers: int = -1  # layers to offload where there is a GPU; -1 is all
     base_url: str = "http://localhost:8080/v1"  # of kind openai; the key is in TINYAGENT_API_KEY
@@ -114,9 +115,8 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        section: type[BaseModel] = Config
-        if len(first["loc"]) > 1:
-            section = {"planner": PlannerConfig, "selection": SelectionConfig}.get(str(first["loc"][0]), Config)
+        sections: Mapping[str, type[BaseModel]] = {"planner": PlannerConfig, "selection": SelectionConfig}
+        section = sections.get(str(first["loc"][0]), Config) if len(first["loc"]) > 1 else Config
         near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(section.model_fields)}"
         return ConfigError(f"{path}: {name!r} is not a setting", fix=fix)

@@ -23,8 +23,8 @@ from typing import Any
 
 from pipeline.dates import DateError, Moment, parse_duration, parse_end, parse_moment
 from pipeline.errors import TinyAgentError
-from pipeline.plan import Plan, Ref, Step, Template, Value, references, renumber, template
-from pipeline.spec import Catalogue, Effect, Parameter, ToolSpec, Type, fits
+from pipeline.plan import Plan, Ref, Step, Template, Value, references, renumber, substitute, template
+from pipeline.spec import COERCIBLE, Catalogue, Effect, Parameter, ToolSpec, Type, fits
 
 DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 DATE_FORMAT = "%Y-%m-%d"
@@ -52,6 +52,36 @@ def elaborate(plan: Plan, tools: Catalogue, now: datetime) -> Plan:
             cannot become what the tool wants.
     """
     return _Elaboration(tools, now).run(plan)
+
+
+def settle(step: Step, tool: ToolSpec, outputs: Mapping[int, str], now: datetime) -> dict[str, object]:
+    """Return the arguments of a full call, by name, with the outputs of other steps in their place.
+
+    Where a tool's words stand for a number, a choice or a time (see `pipeline.spec.fits`), they become one now, by
+    the rules of `elaborate`; so does an end that had to wait for its start.
+
+    Args:
+        step: A call as `elaborate` writes it.
+        tool: Its tool.
+        outputs: What the steps that it refers to gave, by number.
+        now: When the request was made, local time.
+
+    Raises:
+        ElaborationError: An output cannot become what is wanted.
+    """
+    given = dict(zip((p.name for p in tool.parameters), step.args, strict=True))
+    arguments = {name: substitute(value, outputs) for name, value in given.items()}
+    late = [p for p in tool.parameters if p.type not in _AS_THEY_ARE and any(references(given[p.name]))]
+    if not late:
+        return arguments
+    flags = {p.all_day for p in late}
+    names = ({p.name for p in late} | {p.ends for p in late} | flags) - {""}
+    wanted = tuple(p for p in tool.parameters if p.name in names or p.ends in names)
+    said = {p.name: _frozen(arguments[p.name]) for p in wanted if p.name not in flags}
+    elaboration = _Elaboration(Catalogue([tool.model_copy(update={"parameters": wanted, "coerces": None})]), now)
+    elaboration.call(Step(step.number, tool.name, named=said))
+    settled = zip(wanted, elaboration.steps[0].args, strict=True)
+    return arguments | {p.name: substitute(value, {}) for p, value in settled}
 
 
 def bind(step: Step, tool: ToolSpec) -> dict[str, Value]:
@@ -95,10 +125,11 @@ class _Elaboration:
 
     def run(self, plan: Plan) -> Plan:
         for step in plan.steps:
-            self.numbers[step.number] = self._call(step)
+            self.numbers[step.number] = self.call(step)
         return Plan(tuple(self.steps))
 
-    def _call(self, step: Step) -> int:
+    def call(self, step: Step) -> int:
+        """Add a call to the full plan, after what it needs; return its number there."""
         tool = self.tools.get(step.tool)
         if tool is None:
             raise ElaborationError(
@@ -122,7 +153,7 @@ class _Elaboration:
             if parameter.type is Type.DATETIME and not parameter.list:
                 values[parameter.name] = self._datetime(value, where, dates)
             elif value is None:
-                values[parameter.name] = _constant(parameter.default)
+                values[parameter.name] = _default(where)
             elif isinstance(value, tuple) and parameter.list:
                 values[parameter.name] = self._list(value, where)
             else:
@@ -148,7 +179,8 @@ class _Elaboration:
     def _list(self, items: tuple[Value, ...], where: _Where) -> Value:
         if where.parameter.required and not items:
             raise where.error("nobody is named" if where.parameter.type in _PEOPLE else "is empty")
-        return tuple(dict.fromkeys(self._single(item, where) for item in items))
+        values = dict.fromkeys(self._single(item, where) for item in items)
+        return tuple(value for value in values if value != "")
 
     def _single(self, value: Value, where: _Where) -> Value:
         kind = where.parameter.type
@@ -206,7 +238,7 @@ class _Elaboration:
         lookup = self.tools.coercion_to(kind)
         if lookup is None or not text:
             raise where.error(f"{text!r} is not {_article(kind)}")
-        return Ref(self._call(Step(where.step, lookup.name, (text,))))
+        return Ref(self.call(Step(where.step, lookup.name, (text,))))
 
     def _datetime(self, value: Value, where: _Where, dates: _Dates) -> Value:
         """Resolve a time as said (None if unsaid); what it says beside the time goes to `dates`."""
@@ -232,21 +264,19 @@ class _Elaboration:
         """Resolve the end of another time."""
         parameter = where.parameter
         start = dates.moments.get(parameter.ends)
-        end: datetime | None
-        if value is not None and start:
+        end: datetime | None = None
+        if start is None and parameter.ends in dates.moments:
+            return "" if value is None else where.words(value)  # settled when its start is
+        if value is None:
+            end = _last_second(start) if start else None
+            if start and end is None and parameter.default:
+                end = start.start + where.duration(parameter.default)
+        elif start:
             with where.understanding():
                 end = parse_end(where.words(value), start, self.now)
-        elif value is not None:
+        else:
             moment = self._moment(value, where)
             end = _last_second(moment) or moment.start
-        elif start:
-            end = _last_second(start)
-            if end is None and parameter.default:
-                end = start.start + where.duration(parameter.default)
-        elif parameter.ends in dates.moments and parameter.default:
-            raise where.error("is not said, and its start is only known when the plan runs")
-        else:
-            end = None
         return end.strftime(DATETIME_FORMAT) if end else ""
 
     def _moment(self, value: Value, where: _Where) -> Moment:
@@ -297,6 +327,8 @@ _LITERAL: Mapping[Type, re.Pattern[str]] = {
     Type.URL: re.compile(r"\w+:\S+"),
 }
 
+# What another tool's output is without being read: text, and what only a tool of just that type gives.
+_AS_THEY_ARE = COERCIBLE | {Type.STRING}
 _PEOPLE = (Type.EMAIL, Type.PHONE)
 # The user, who is never looked up or invited (convention 1).
 _THE_USER = frozenset({"me", "myself", "i", "us", "eu", "mim", "comigo", "yo", "mí", "conmigo"})
@@ -338,9 +370,7 @@ def _text(value: Value) -> Value:
     if not isinstance(value, tuple):
         return value if isinstance(value, str | Ref | Template) else str(value)
     items = [_text(item) for item in value if item is not None]
-    parts = [
-        part for item in items for part in (", ", *(item.parts if isinstance(item, Template) else [item]))
-    ]
+    parts = [part for item in items for part in (", ", *(item.parts if isinstance(item, Template) else [item]))]
     return template(parts[1:])
 
 
@@ -360,8 +390,15 @@ def _folded(value: Value) -> Any:
     return value
 
 
-def _constant(default: Any) -> Value:
-    return tuple(default) if isinstance(default, list) else default
+def _frozen(value: Any) -> Value:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _default(where: _Where) -> Value:
+    default: Value = where.parameter.default
+    if isinstance(default, list):
+        return tuple(default)
+    return _minutes(default, where) if where.parameter.type is Type.DURATION and default else default
 
 
 def _integer(value: Value, where: _Where) -> int:

@@ -40,6 +40,4 @@ class MissingExtra(TinyAgentError):
     exit_code = 2
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"this needs the package {package!r}", fix=f"pip install 'tinyagent-edge[{extra}]'"
-        )
+        super().__init__(f"this needs the package {package!r}", fix=f"pip install 'tinyagent-edge[{extra}]'")

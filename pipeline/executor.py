@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.effects import Approver, Proposal, needs_approval
+from pipeline.elaborate import ElaborationError, settle
 from pipeline.errors import TinyAgentError
-from pipeline.plan import Plan, PlanError, Step, substitute
+from pipeline.plan import Plan, PlanError, Step
 from pipeline.spec import Catalogue, ToolSpec
 from pipeline.tools.context import ToolContext, ToolError
 from pipeline.tools.invoke import invoke
@@ -105,9 +106,7 @@ class Executor:
         for step in plan.steps:
             tool = self._tools.get(step.tool)
             if tool is None or step.named or len(step.args) != len(tool.parameters):
-                raise PlanError(
-                    "this is not a full call of one of the tools", step=step.number, text=step.text()
-                )
+                raise PlanError("this is not a full call of one of the tools", step=step.number, text=step.text())
         asking = asyncio.Lock()
         tasks: dict[int, asyncio.Task[Outcome]] = {}
         try:
@@ -119,9 +118,7 @@ class Executor:
             raise group_error.exceptions[0] from None
         return tuple(task.result() for task in tasks.values())
 
-    async def _step(
-        self, step: Step, inputs: Sequence[asyncio.Task[Outcome]], asking: asyncio.Lock
-    ) -> Outcome:
+    async def _step(self, step: Step, inputs: Sequence[asyncio.Task[Outcome]], asking: asyncio.Lock) -> Outcome:
         if inputs:
             await asyncio.wait(inputs)
         given = [task.result() for task in inputs]
@@ -139,10 +136,10 @@ class Executor:
         tool = self._tools[step.tool]
         if self._dry_run:
             return Outcome(step, Status.DONE, output=f"<{tool.name}>")
-        arguments = {
-            parameter.name: substitute(value, outputs)
-            for parameter, value in zip(tool.parameters, step.args, strict=True)
-        }
+        try:
+            arguments = settle(step, tool, outputs, self._context.now)
+        except ElaborationError as error:
+            return Outcome(step, Status.FAILED, error=error)
         if needs_approval(tool.effect):
             async with asking:
                 if not await self._approve(Proposal(step, tool, arguments)):

@@ -8,11 +8,12 @@ llguidance, whose Lark dialect this is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pipeline.plan import JOIN
 from pipeline.prompt import writable
-from pipeline.spec import Catalogue, Parameter, ToolSpec, Type
+from pipeline.spec import Catalogue, Parameter, ToolSpec, Type, fits
 
 MAX_STEPS = 16
 
@@ -23,15 +24,17 @@ _CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\nt$]|\$[^0-9{"\\\x00-\x1f$]'
 _NAME_CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\$]'
 
 
-def step_grammar(tools: Catalogue, earlier: Sequence[Type]) -> str:
+def step_grammar(tools: Catalogue, earlier: Sequence[Type], *, longest: int = 400, times: Sequence[str] = ()) -> str:
     """Return the grammar of the next step, with its number and the newline after it.
 
     Args:
         tools: The tools that may be called.
         earlier: What the steps so far return, in order.
+        longest: Of a string, in characters: a model that repeats itself comes to an end.
+        times: The only words that times may be said in; any, if there are none.
     """
     number = len(earlier) + 1
-    rules = _Rules(earlier)
+    rules = _Rules(earlier, longest, times)
     calls = [rules.call(tool) for tool in tools.values()] if number <= MAX_STEPS else []
     steps = [f'"{call.name}(" {call.body} ")\\n"' if call.body else f'"{call.name}()\\n"' for call in calls]
     alternatives = "\n     | ".join([f'"{JOIN}()"', *steps])
@@ -46,7 +49,8 @@ class _Call:
 class _Rules:
     """The rules for argument values that the calls so far have asked for."""
 
-    def __init__(self, earlier: Sequence[Type]) -> None:
+    def __init__(self, earlier: Sequence[Type], longest: int, times: Sequence[str]) -> None:
+        self._longest, self._times = longest, times
         self._earlier = list(enumerate(earlier, 1))
         self._rules: dict[str, str] = {}
 
@@ -90,8 +94,12 @@ class _Rules:
                 return self._rule(f"enum_{len(self._rules)}", choices, {}, kind)
             case Type.STRING:
                 return self._text()
+            case Type.DATETIME if self._times:
+                return self._rule(
+                    "datetime", " | ".join(json.dumps(json.dumps(time)) for time in self._times), {}, kind
+                )
             case _:
-                return self._rule(kind.value, "NAME", {"NAME": rf'/"({_NAME_CHAR})+"/'}, kind)
+                return self._rule(kind.value, "NAME", {"NAME": rf'/"({_NAME_CHAR}){{1,{self._longest}}}"/'}, kind)
 
     def _rule(self, name: str, body: str, terminals: dict[str, str], kind: Type) -> str:
         if name not in self._rules:
@@ -104,18 +112,5 @@ class _Rules:
         """A string that may have results of earlier steps in it."""
         steps = [str(n) for n, returned in self._earlier if returned is not Type.STATUS]
         refs = rf"|\$({'|'.join(reversed(steps))})" if steps else ""
-        self._rules.setdefault("TEXT", rf'/"({_CHAR}{refs})*"/')
+        self._rules.setdefault("TEXT", rf'/"({_CHAR}{refs}){{0,{self._longest}}}"/')
         return "TEXT"
-
-
-def fits(returned: Type, wanted: Type) -> bool:
-    """Whether the result of a step that returns `returned` may stand where `wanted` is wanted.
-
-    Anything but a status can stand in text; where a number or a time is wanted, a tool's text is taken on trust, since it is
-    only known when the plan runs; all else comes from tools that return just that.
-    """
-    if returned is Type.STATUS:
-        return False
-    if wanted is Type.STRING or returned is wanted:
-        return True
-    return returned is Type.STRING and wanted in (Type.INTEGER, Type.NUMBER, Type.DATETIME, Type.DURATION)

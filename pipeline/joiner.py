@@ -49,13 +49,9 @@ def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue
                 if tool.effect in (Effect.WRITE, Effect.SEND) or outcome.step.number not in served:
                     lines.append(_result(tool, outcome))
             case Status.FAILED:
-                lines.append(
-                    f"I could not {_deed(tool)}: {outcome.error}{_consequence(outcome, outcomes, tools)}."
-                )
+                lines.append(f"I could not {_deed(tool)}: {outcome.error}{_consequence(outcome, outcomes, tools)}.")
             case Status.DECLINED:
-                lines.append(
-                    f"I did not {_deed(tool)}, as you declined it{_consequence(outcome, outcomes, tools)}."
-                )
+                lines.append(f"I did not {_deed(tool)}, as you declined it{_consequence(outcome, outcomes, tools)}.")
             case Status.SKIPPED:
                 pass  # told with its cause
     return Answer(

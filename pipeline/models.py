@@ -106,9 +106,7 @@ BUILTIN: Mapping[str, Model] = {
             licence="Apache-2.0",
             size=491_400_064,
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-            source=HubFile(
-                "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
-            ),
+            source=HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
         ),
         Model(
             name="qwen2.5-coder-1.5b",
@@ -116,9 +114,7 @@ BUILTIN: Mapping[str, Model] = {
             licence="Apache-2.0",
             size=1_117_320_768,
             sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-            source=HubFile(
-                "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
-            ),
+            source=HubFile("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"),
         ),
         Model(
             name="tinyagent-1.1b",
@@ -231,9 +227,7 @@ def pull(model: Model, on_progress: Callable[[int, int], None] = lambda done, to
             if not target.is_file() or _difference(target, model):
                 _Download(model, target, on_progress).run()
     except Timeout as error:
-        raise ModelError(
-            f"{model.name} is being fetched by another process", fix="wait until that is done"
-        ) from error
+        raise ModelError(f"{model.name} is being fetched by another process", fix="wait until that is done") from error
     except OSError as error:
         raise ModelError(
             f"{model.name} cannot be stored in {target.parent}: {error.strerror}",
@@ -297,9 +291,7 @@ class _Download:
 
     def _receive(self, response: httpx.Response) -> None:
         if response.status_code not in (200, 206):
-            raise ModelError(
-                f"{self._url} answers {response.status_code} {response.reason_phrase}", fix=self._by_hand
-            )
+            raise ModelError(f"{self._url} answers {response.status_code} {response.reason_phrase}", fix=self._by_hand)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise self._refused("a web page came, as from a network that wants a login first")
         resumed = response.status_code == 206
@@ -484,8 +476,6 @@ def _write_memory(memory: Path, known: Mapping[str, list[Any]]) -> None:
     """Replace the memory in one go. A cache that cannot be written only costs the next start its time."""
     with suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(
-            "w", dir=memory.parent, suffix=".json", delete=False, encoding="utf-8"
-        ) as file:
+        with NamedTemporaryFile("w", dir=memory.parent, suffix=".json", delete=False, encoding="utf-8") as file:
             json.dump(known, file, indent=2)
         Path(file.name).replace(memory)

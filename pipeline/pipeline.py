@@ -11,26 +11,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pipeline.agents import PlainWriter
 from pipeline.config import Config, cache_path
+from pipeline.dates import find_times
 from pipeline.effects import Approver, decline_all
 from pipeline.elaborate import ElaborationError, elaborate
 from pipeline.errors import TinyAgentError
-from pipeline.events import Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
+from pipeline.events import Event, Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
 from pipeline.executor import Executor, Outcome, Status
 from pipeline.joiner import Answer, join
-from pipeline.plan import Plan, PlanError, PlanParser
+from pipeline.plan import Plan, PlanError, PlanParser, parse_plan
 from pipeline.planners.base import Planner, PlanRequest
 from pipeline.selection import Selection, Selector
 from pipeline.spec import Catalogue, Effect
-from pipeline.tools.context import ToolContext
+from pipeline.tools.context import ToolContext, ToolError
 
 if TYPE_CHECKING:
     from index import ToolIndex
@@ -101,17 +102,14 @@ class Pipeline:
             RequestError: The request is empty or far too long.
             TinyAgentError: No plan could be made; the message says why.
         """
+        now = now or datetime.now()
         selection = self.select(request)
         on_event(Selected(selection))
         try:
-            return self._plan(request, now or datetime.now(), selection, on_event=on_event)
+            return self._plan(request, now, selection, on_event=on_event)
         except (PlanError, ElaborationError) as error:
-            if len(selection.tools) == len(self.tools):
-                raise
             on_event(Replanning(str(error)))
-            widened = self._selector.everything()
-            on_event(Selected(widened))
-            return self._plan(request, now or datetime.now(), widened, feedback=str(error), on_event=on_event)
+            return self._replan(request, now, str(error), on_event)
 
     def run(
         self,
@@ -148,17 +146,17 @@ class Pipeline:
             TinyAgentError: No plan could be made. What goes wrong with a step is in the result instead.
         """
         now = now or datetime.now()
-        planning = await _in_thread(self.plan, request, now, on_event)
+        planning = await _in_thread(lambda tell: self.plan(request, now, on_event=tell), on_event)
         for attempt in range(self.config.max_replans + 1):
             outcomes = await self._execute(planning.plan, request, now, approve, on_event, dry_run)
             answer = join(request, planning.plan, outcomes, self.tools)
-            changed = any(o.status is Status.DONE and self._lasting(o) for o in outcomes)
-            # What was done is never done twice: after a first effect, the person decides how to go on.
+            changed = any(self._may_have_changed(outcome) for outcome in outcomes)
+            # Nothing is done twice: after a first effect, the person decides how to go on.
             if answer.replan is None or changed or attempt == self.config.max_replans:
                 break
             on_event(Replanning(answer.replan))
             try:
-                again = await _in_thread(self._replan, request, now, on_event, answer.replan)
+                again = await _in_thread(partial(self._replan, request, now, answer.replan), on_event)
             except TinyAgentError:
                 break  # the first plan's failure is the one that helps
             if again.plan == planning.plan:
@@ -171,7 +169,8 @@ class Pipeline:
         if "_planner" in self.__dict__:
             self._planner.close()
 
-    def _replan(self, request: str, now: datetime, *, on_event: OnEvent, feedback: str) -> Planning:
+    def _replan(self, request: str, now: datetime, feedback: str, on_event: OnEvent) -> Planning:
+        """Plan once more: with all tools, and with times only as they stand in the request."""
         selection = self._selector.everything()
         on_event(Selected(selection))
         return self._plan(request, now, selection, feedback=feedback, on_event=on_event)
@@ -180,31 +179,39 @@ class Pipeline:
         self, request: str, now: datetime, selection: Selection, *, feedback: str = "", on_event: OnEvent
     ) -> Planning:
         started = time.perf_counter()
-        offered = self.tools.only(selection.tools)
-        asked = PlanRequest(request, offered, self.config.instructions, feedback)
-        everything = PlanRequest(request, self.tools, self.config.instructions)
-        parser, steps, written = PlanParser(), [], ""
-        if offered:
-            with closing(_generator(self._planner.stream(asked))) as pieces:
-                for piece in pieces:
-                    written += piece
-                    on_event(Wrote(piece))
-                    steps += parser.feed(piece)
-                    if parser.done:
-                        break
-            steps += parser.feed("\n")
-            parser.close()
-        plan = elaborate(Plan(tuple(steps)), self.tools.only(selection.names), now)
+        asked = PlanRequest(
+            request,
+            self.tools.only(selection.tools),
+            self.config.instructions,
+            feedback,
+            times=find_times(request, now) if feedback else (),
+            now=now,
+        )
+        surface = self._write(asked, on_event) if asked.tools else ""
+        plan = elaborate(parse_plan(surface), self.tools.only(selection.names), now) if surface else Plan()
         milliseconds = (time.perf_counter() - started) * 1000
         on_event(Planned(plan))
+        everything = replace(asked, tools=self.tools)
         return Planning(
             selection=selection,
-            surface=written,
+            surface=surface,
             plan=plan,
             prompt_tokens=self._planner.count_tokens(self._planner.prompt(asked)),
             full_prompt_tokens=self._planner.count_tokens(self._planner.prompt(everything)),
             milliseconds=milliseconds,
         )
+
+    def _write(self, asked: PlanRequest, on_event: OnEvent) -> str:
+        """Return what the planner writes, up to the plan's end; a text that cannot become a plan ends it early."""
+        parser, written = PlanParser(), ""
+        with closing(_generator(self._planner.stream(asked))) as pieces:
+            for piece in pieces:
+                written += piece
+                on_event(Wrote(piece))
+                list(parser.feed(piece))
+                if parser.done:
+                    break
+        return written
 
     async def _execute(
         self, plan: Plan, request: str, now: datetime, approve: Approver, on_event: OnEvent, dry_run: bool
@@ -221,8 +228,12 @@ class Pipeline:
         )
         return await executor.run(plan)
 
-    def _lasting(self, outcome: Outcome) -> bool:
-        return self.tools[outcome.step.tool].effect in (Effect.WRITE, Effect.SEND)
+    def _may_have_changed(self, outcome: Outcome) -> bool:
+        """Whether a step wrote or sent something, or was declined, or broke off where it may have."""
+        if self.tools[outcome.step.tool].effect not in (Effect.WRITE, Effect.SEND):
+            return False
+        harmless = isinstance(outcome.error, ToolError) and outcome.error.mendable
+        return outcome.status is not Status.SKIPPED and not harmless
 
     @cached_property
     def _selector(self) -> Selector:
@@ -254,28 +265,28 @@ def _checked(request: str) -> str:
     return request
 
 
-def _generator(pieces: Iterator[str]) -> Iterator[str]:
+def _generator(pieces: Iterator[str]) -> Generator[str, None, None]:
     """Make any iterator a generator, which can be closed."""
     yield from pieces
 
 
-async def _in_thread(work, request: str, now: datetime, on_event: OnEvent, feedback: str | None = None) -> Planning:  # type: ignore[no-untyped-def]
+async def _in_thread(work: Callable[[OnEvent], Planning], on_event: OnEvent) -> Planning:
     """Plan in a thread; events come back to the loop's thread, and cancellation stops the decoding."""
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
 
-    def forward(event) -> None:  # type: ignore[no-untyped-def]
+    def forward(event: Event) -> None:
         if cancelled.is_set():
             raise _Cancelled
         loop.call_soon_threadsafe(on_event, event)
 
-    extra = {} if feedback is None else {"feedback": feedback}
-    task = loop.run_in_executor(None, lambda: work(request, now, on_event=forward, **extra))
+    task = loop.run_in_executor(None, work, forward)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         cancelled.set()
         await asyncio.wait([task])
+        task.exception()  # looked at, so that asyncio does not report it: it is our own `_Cancelled`
         raise
 
 

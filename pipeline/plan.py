@@ -73,9 +73,7 @@ class Step:
     @property
     def references(self) -> frozenset[int]:
         """The numbers of the steps whose outputs this one needs."""
-        return frozenset(
-            ref.step for value in (*self.args, *self.named.values()) for ref in references(value)
-        )
+        return frozenset(ref.step for value in (*self.args, *self.named.values()) for ref in references(value))
 
     def text(self) -> str:
         """Return the call as a line of a plan, without its number."""
@@ -93,13 +91,9 @@ class Plan:
     def __post_init__(self) -> None:
         for position, step in enumerate(self.steps, 1):
             if step.number != position:
-                raise PlanError(
-                    f"steps are numbered from 1 in order, this one is number {position}", step=step.number
-                )
+                raise PlanError(f"expected step {position}, found {step.number}", step=step.number, text=step.text())
             if wrong := sorted(k for k in step.references if not 1 <= k < position):
-                raise PlanError(
-                    f"refers to ${wrong[0]}, which is not an earlier step", step=position, text=step.text()
-                )
+                raise PlanError(f"refers to ${wrong[0]}, which is not an earlier step", step=position, text=step.text())
 
     @cached_property
     def dependencies(self) -> Mapping[int, frozenset[int]]:
@@ -215,15 +209,11 @@ class PlanParser:
                 self.done = True
                 return
             if number != self._count:
-                raise PlanError(
-                    f"expected step {self._count}, found {number}", step=number, text=f"{tool}({body})"
-                )
+                raise PlanError(f"expected step {self._count}, found {number}", step=number, text=f"{tool}({body})")
             args, named = _ArgumentReader(body, number).read()
             step = Step(number, tool, args, named)
             if wrong := sorted(k for k in step.references if not 1 <= k < number):
-                raise PlanError(
-                    f"refers to ${wrong[0]}, which is not an earlier step", step=number, text=step.text()
-                )
+                raise PlanError(f"refers to ${wrong[0]}, which is not an earlier step", step=number, text=step.text())
             yield step
 
     def close(self) -> None:
@@ -435,8 +425,6 @@ def _write_template(parts: tuple[str | Ref, ...]) -> str:
         if isinstance(part, str):
             written += _escape(part)
         else:  # braces where what follows would make it another number, or money
-            plain = isinstance(following, Ref) or not re.match(
-                r"[\d.,kmb]|\s(?:mill|bill)", following, re.IGNORECASE
-            )
+            plain = isinstance(following, Ref) or not re.match(r"[\d.,kmb]|\s(?:mill|bill)", following, re.IGNORECASE)
             written += f"${part.step}" if plain else f"${{{part.step}}}"
     return written

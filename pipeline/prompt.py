@@ -15,9 +15,7 @@ from pipeline.plan import END_OF_PLAN, JOIN, escape_dollars, parse_plan
 from pipeline.spec import Catalogue, Parameter, ToolSpec, Type
 
 
-def compact(
-    request: str, tools: Catalogue, *, known: Collection[str] = (), instructions: Sequence[str] = ()
-) -> str:
+def compact(request: str, tools: Catalogue, *, known: Collection[str] = (), instructions: Sequence[str] = ()) -> str:
     """Return the prompt of the fine-tuned planner.
 
     Args:

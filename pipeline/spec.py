@@ -93,7 +93,7 @@ def fits(returned: Type, wanted: Type) -> bool:
     taken on trust: its value is only known when the plan runs. An address, a number to call, a path or a
     URL comes only from a tool that returns just that.
     """
-    if returned is Type.STATUS:
+    if Type.STATUS in (returned, wanted):
         return False
     if wanted is Type.STRING or returned is wanted:
         return True
@@ -186,6 +186,7 @@ _PLAIN: Mapping[Type, tuple[type, ...]] = {
     Type.INTEGER: (int,),
     Type.NUMBER: (int, float),
     Type.BOOLEAN: (bool,),
+    Type.DURATION: (str, int, float),
 }
 
 
@@ -236,9 +237,7 @@ class CommandTool(_Model):
     @classmethod
     def _check(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError(
-                "write the command as a list, one argument an item; it is never given to a shell"
-            )
+            raise ValueError("write the command as a list, one argument an item; it is never given to a shell")
         return value
 
 
@@ -279,9 +278,7 @@ class ToolSpec(_Model):
     examples: tuple[Example, ...] = ()
     timeout: Annotated[float, Field(gt=0)] = 30.0  # seconds
     implementation: Annotated[
-        Annotated[PythonTool, Tag("python")]
-        | Annotated[CommandTool, Tag("command")]
-        | Annotated[HttpTool, Tag("url")],
+        Annotated[PythonTool, Tag("python")] | Annotated[CommandTool, Tag("command")] | Annotated[HttpTool, Tag("url")],
         Discriminator(
             _kind_of_implementation,
             custom_error_type="implementation",
@@ -468,9 +465,7 @@ def load_catalogue(
     apps = {spec.app for spec in specs}
     for app in sorted((only or set()) | without):
         if app not in apps:
-            raise SpecError(
-                f"no tool belongs to an app {app!r}", fix=f"the apps are {', '.join(sorted(apps))}"
-            )
+            raise SpecError(f"no tool belongs to an app {app!r}", fix=f"the apps are {', '.join(sorted(apps))}")
     keep = (apps if only is None else only) - without
     return Catalogue(spec for spec in specs if spec.app in keep)
 
@@ -536,8 +531,10 @@ def _read_yaml(path: Path) -> tuple[dict[Any, Any], yaml.Node]:
             line=mark.line + 1 if mark else None,
             fix=next((fix for part, fix in _YAML_FIXES.items() if part in problem), None),
         ) from error
-    except (ValueError, RecursionError) as error:  # a date of month 13; a thousand brackets
+    except ValueError as error:  # a date of month 13
         raise SpecError(f"is not YAML: {error}", path=path) from error
+    except RecursionError:
+        raise SpecError("is not YAML: brackets are nested too deeply", path=path) from None
     if not isinstance(data, dict) or root is None:
         raise SpecError(
             "a spec is a mapping with 'name', 'app', 'description', …",

@@ -55,7 +55,13 @@ class RunView:
                 if not self._writing:
                     self._heading("Plan", "as the model writes it")
                     self._writing = True
-                self._console.print(text.replace("\n", "\n  ") if self._started(text) else text, end="", markup=False, highlight=False, style="dim")
+                self._console.print(
+                    text.replace("\n", "\n  ") if self._started(text) else text,
+                    end="",
+                    markup=False,
+                    highlight=False,
+                    style="dim",
+                )
             case Planned(plan):
                 self._end_writing()
                 self._heading("Full plan", "lookups, dates and defaults worked out")
@@ -112,7 +118,9 @@ def explain(selection: Selection, console: Console) -> None:
     """Print a selection with its scores."""
     console.print(f"[bold]Route[/]  {selection.route}: {_WHY[selection.route]}", highlight=False)
     for name, score in sorted(selection.scores.items(), key=lambda item: -item[1]):
-        mark = "[green]●[/]" if name in selection.tools else "[yellow]◐[/]" if name in selection.implied else "[dim]○[/]"
+        mark = (
+            "[green]●[/]" if name in selection.tools else "[yellow]◐[/]" if name in selection.implied else "[dim]○[/]"
+        )
         bar = "█" * max(0, round(score * 30))
         console.print(f"  {mark} {name:<26} {score:6.3f} [dim]{bar}[/]", highlight=False)
     if selection.implied:

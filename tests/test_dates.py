@@ -625,9 +625,7 @@ def test_every_time_in_the_seeds_is_understood() -> None:
             for kind, said in seed["slots"].values():
                 if kind in ("date", "datetime", "time"):
                     moment = parse_moment(said, NOW)
-                    assert (moment.start > NOW, moment.all_day, moment.end) == (True, kind == "date", None), (
-                        said
-                    )
+                    assert (moment.start > NOW, moment.all_day, moment.end) == (True, kind == "date", None), said
                 if kind == "duration":
                     assert timedelta(minutes=1) <= parse_duration(said) <= timedelta(hours=12), said
 

@@ -211,9 +211,7 @@ def test_the_preferred_address_is_given(exported: ToolContext) -> None:
 
 def test_two_cards_of_one_person_complete_each_other(exported: ToolContext) -> None:
     more = exported.data_dir / "contacts" / "more.vcf"
-    more.write_text(
-        "BEGIN:VCARD\nVERSION:3.0\nFN:Jörg Müller\nEMAIL:jm@example.org\nEND:VCARD\n", encoding="utf-8"
-    )
+    more.write_text("BEGIN:VCARD\nVERSION:3.0\nFN:Jörg Müller\nEMAIL:jm@example.org\nEND:VCARD\n", encoding="utf-8")
     assert get_phone_number(exported, name="Jörg Müller") == "555-0152"
     assert get_email_address(exported, name="Jörg Müller") == "jm@example.org"
     more.write_text("BEGIN:VCARD\nVERSION:3.0\nFN:Jörg Müller\nTEL:555-0153\nEND:VCARD\n", encoding="utf-8")
@@ -482,9 +480,7 @@ def test_pdfs_without_text_to_give(ctx: ToolContext, tmp_path: Path) -> None:
 def test_a_draft_can_be_opened_by_a_mail_program(ctx: ToolContext) -> None:
     status = compose_new_email(
         ctx,
-        **mail(
-            cc=["Lena <lena@example.net>"], subject="Budget", context="48,200", attachments=["budget.pdf"]
-        ),
+        **mail(cc=["Lena <lena@example.net>"], subject="Budget", context="48,200", attachments=["budget.pdf"]),
     )
     assert status == "Drafted 'Budget' to priya.nair@example.com, with budget.pdf."
     message = draft(ctx)
@@ -697,9 +693,7 @@ def test_creating_never_overwrites(ctx: ToolContext) -> None:
         create_note(ctx, name="shopping LIST", content="gone?", folder="")
     assert caught.value.fix == "append to it, or choose another name"
     assert tree(ctx.data_dir) == before
-    create_note(
-        ctx, name="Shopping list", content="- chalk", folder="Climbing"
-    )  # another folder, another note
+    create_note(ctx, name="Shopping list", content="- chalk", folder="Climbing")  # another folder, another note
     with pytest.raises(Ambiguous) as both:
         open_note(ctx, name="Shopping list", folder="")
     assert both.value.candidates == ["Climbing/Shopping list", "Shopping list"]
@@ -765,9 +759,7 @@ def test_file_names_give_the_title_back(title: str) -> None:
 
 
 def test_a_message_waits_in_the_outbox(ctx: ToolContext) -> None:
-    send_sms(
-        ctx, recipients=["555-0110", "+34 600 112 233", "(555) 0110"], message="Ten minutes late, sorry! 🙈"
-    )
+    send_sms(ctx, recipients=["555-0110", "+34 600 112 233", "(555) 0110"], message="Ten minutes late, sorry! 🙈")
     (path,) = (ctx.data_dir / "messages" / "outbox").iterdir()
     document = json.loads(path.read_text(encoding="utf-8"))
     assert document.pop("id")
@@ -852,9 +844,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="folders have no such
 
 @posix
 @each_write
-def test_a_read_only_folder(
-    read_only: ToolContext, tool: Callable[..., str], arguments_: dict[str, Any]
-) -> None:
+def test_a_read_only_folder(read_only: ToolContext, tool: Callable[..., str], arguments_: dict[str, Any]) -> None:
     before = tree(read_only.data_dir)
     with pytest.raises(Unavailable, match=r"cannot write .*: Permission denied") as caught:
         tool(read_only, **arguments_)
@@ -865,9 +855,7 @@ def test_a_read_only_folder(
 
 @posix
 @pytest.mark.parametrize(("tool", "arguments_"), READS + WRITES, ids=lambda v: getattr(v, "__name__", ""))
-def test_an_unreadable_folder(
-    unreadable: ToolContext, tool: Callable[..., str], arguments_: dict[str, Any]
-) -> None:
+def test_an_unreadable_folder(unreadable: ToolContext, tool: Callable[..., str], arguments_: dict[str, Any]) -> None:
     with pytest.raises(TinyAgentError):
         tool(unreadable, **arguments_)
 
@@ -898,9 +886,7 @@ def test_a_file_where_a_folder_should_be(
         tool(nowhere, **arguments_)
 
 
-def test_a_new_file_never_overwrites_without_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_file_never_overwrites_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: object, target: object) -> None:
         raise OSError(errno.EPERM, "no hard links on FAT")
 

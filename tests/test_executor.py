@@ -22,9 +22,7 @@ from pipeline.spec import Catalogue, Effect, ToolSpec
 from pipeline.tools.context import NotFound, ToolContext, ToolError
 
 
-def tool(
-    name: str, parameters: str = "", *, function: str = "", effect: str = "read", **more: Any
-) -> ToolSpec:
+def tool(name: str, parameters: str = "", *, function: str = "", effect: str = "read", **more: Any) -> ToolSpec:
     """Return a spec for `function` of this module, with string parameters (`*names` is a list)."""
     return ToolSpec.model_validate(
         {
@@ -160,9 +158,7 @@ def test_a_plan_that_is_not_a_full_plan_of_the_tools_is_refused_before_anything_
 
 def test_a_dry_run_runs_and_asks_nothing() -> None:
     world = World()
-    outcomes = run(
-        '1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. join()', world, approve=decline_all, dry_run=True
-    )
+    outcomes = run('1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. join()', world, approve=decline_all, dry_run=True)
     assert [o.output for o in outcomes] == ["<look_up>", "<send>"]
     assert statuses(outcomes) == [Status.DONE] * 2
     assert world.calls == []
@@ -197,9 +193,7 @@ def test_a_failure_skips_what_needs_it_and_nothing_else() -> None:
 @pytest.mark.parametrize(("effect", "mendable"), [("read", True), ("write", False), ("send", False)])
 def test_a_step_that_takes_too_long_fails(effect: str, mendable: bool) -> None:
     world = World()
-    (outcome,) = run(
-        "1. wait()\n2. join()", world, tools=Catalogue([tool("wait", effect=effect, timeout=0.05)])
-    )
+    (outcome,) = run("1. wait()\n2. join()", world, tools=Catalogue([tool("wait", effect=effect, timeout=0.05)]))
     world.gate.set()
     assert outcome.status is Status.FAILED
     assert isinstance(outcome.error, StepTimeout)
@@ -242,9 +236,7 @@ def test_a_digest_stands_for_the_tool_and_all_arguments() -> None:
 
 def test_a_declined_step_is_not_run_and_neither_is_what_needs_it() -> None:
     world = World()
-    outcomes = run(
-        '1. send(["5"], "Hi")\n2. look_up("$1")\n3. look_up("Ana")\n4. join()', world, approve=decline_all
-    )
+    outcomes = run('1. send(["5"], "Hi")\n2. look_up("$1")\n3. look_up("Ana")\n4. join()', world, approve=decline_all)
     assert statuses(outcomes) == [Status.DECLINED, Status.SKIPPED, Status.DONE]
     assert str(outcomes[1].error) == "look_up was not started: it needs step 1, send, which was declined"
     assert world.calls == [("look_up", "Ana")]
@@ -361,9 +353,7 @@ def test_every_step_runs_once_after_its_inputs_and_failures_skip_just_their_desc
     ran = plan.dependencies.keys() - skipped
     for outcome in outcomes:
         number = outcome.step.number
-        expected = (
-            Status.SKIPPED if number in skipped else Status.FAILED if number in failing else Status.DONE
-        )
+        expected = Status.SKIPPED if number in skipped else Status.FAILED if number in failing else Status.DONE
         assert outcome.status is expected
         assert (outcome.output is not None) == (expected is Status.DONE)
     assert [outcome.step for outcome in outcomes] == list(plan.steps)
@@ -425,9 +415,7 @@ def test_a_cancelled_run_leaves_no_child_process(tmp_path: Path) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         executor = Executor(Catalogue([sleeper]), World().context(), approve_all)
-        task = asyncio.create_task(
-            executor.run(parse_plan("1. sleeper()\n2. sleeper()\n3. sleeper()\n4. join()"))
-        )
+        task = asyncio.create_task(executor.run(parse_plan("1. sleeper()\n2. sleeper()\n3. sleeper()\n4. join()")))
         for _ in range(3):
             assert await asyncio.wait_for(reader.readline(), 10) == b"started\n"
         task.cancel()

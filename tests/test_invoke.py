@@ -104,9 +104,7 @@ def test_a_result_that_is_no_data_is_an_error() -> None:
 
 
 def test_the_backend_is_part_of_the_module() -> None:
-    with pytest.raises(
-        ToolError, match=r"the module pipeline\.tools\.abacus\.notes cannot be imported"
-    ) as caught:
+    with pytest.raises(ToolError, match=r"the module pipeline\.tools\.abacus\.notes cannot be imported") as caught:
         run(tool({"python": "pipeline.tools.{backend}.notes:open_note"}), backend="abacus")
     assert "backend" in str(caught.value.fix)
 

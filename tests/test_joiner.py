@@ -52,9 +52,7 @@ def answer(plan_text: str, *results: str | TinyAgentError | None) -> Answer:
     plan = parse_plan(plan_text)
     outcomes: list[Outcome] = []
     for step, result in zip(plan.steps, results, strict=True):
-        missing = [
-            outcomes[k - 1] for k in sorted(step.references) if outcomes[k - 1].status is not Status.DONE
-        ]
+        missing = [outcomes[k - 1] for k in sorted(step.references) if outcomes[k - 1].status is not Status.DONE]
         if missing:
             outcomes.append(Outcome(step, Status.SKIPPED, error=InputMissing(step, missing[0])))
         elif result is None:
@@ -87,16 +85,12 @@ def test_what_was_made_is_told_even_if_another_step_used_it() -> None:
 
 
 def test_a_tool_that_says_nothing_is_spoken_for() -> None:
-    assert (
-        answer('1. lamp("on")\n2. text("a")\n3. join()', "", "").text == "Done: run lamp.\nDone: text people."
-    )
+    assert answer('1. lamp("on")\n2. text("a")\n3. join()', "", "").text == "Done: run lamp.\nDone: text people."
 
 
 def test_a_failure_is_told_with_its_mend_and_what_it_prevented() -> None:
     missing = NotFound("there is no contact 'Ann'", fix="did you mean Ana?")
-    said = answer(
-        '1. find_phone("Ann")\n2. text("$1")\n3. lamp("on")\n4. join()', missing, "", "The lamp is on."
-    )
+    said = answer('1. find_phone("Ann")\n2. text("$1")\n3. lamp("on")\n4. join()', missing, "", "The lamp is on.")
     assert said.text == (
         "I could not find someone's phone number: there is no contact 'Ann' (did you mean Ana?); "
         "so I did not text people.\n"

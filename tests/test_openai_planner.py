@@ -128,9 +128,7 @@ def plan(planner: Planner, request: PlanRequest = ASKED) -> str:
 
 def test_a_plan_comes_as_it_is_written_and_elaborates(planner: Planner, endpoint: Endpoint) -> None:
     endpoint.replies = [
-        Reply(
-            [chunk(""), *(chunk(c) for c in PLAN), chunk(reason="stop"), b'data: {"choices": []}\n\n', DONE]
-        )
+        Reply([chunk(""), *(chunk(c) for c in PLAN), chunk(reason="stop"), b'data: {"choices": []}\n\n', DONE])
     ]
     pieces = list(planner.stream(ASKED))
     assert len(pieces) == len(PLAN)
@@ -210,12 +208,8 @@ def test_closing_the_iterator_hangs_up(planner: Planner, endpoint: Endpoint) -> 
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "100000"}])
-def test_a_stream_that_breaks_off_is_no_plan(
-    planner: Planner, endpoint: Endpoint, headers: dict[str, str]
-) -> None:
-    endpoint.replies = [
-        Reply([chunk("1. send_sms(")], headers={"Content-Type": "text/event-stream", **headers})
-    ]
+def test_a_stream_that_breaks_off_is_no_plan(planner: Planner, endpoint: Endpoint, headers: dict[str, str]) -> None:
+    endpoint.replies = [Reply([chunk("1. send_sms(")], headers={"Content-Type": "text/event-stream", **headers})]
     pieces = planner.stream(ASKED)
     assert next(pieces) == "1. send_sms("
     with pytest.raises(PlannerError, match="broke off"):
@@ -305,9 +299,7 @@ def test_a_refusal_is_final_and_told_in_the_servers_words(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_refusal_is_waited_out(
-    planner: Planner, endpoint: Endpoint, waits: list[float], status: int
-) -> None:
+def test_a_passing_refusal_is_waited_out(planner: Planner, endpoint: Endpoint, waits: list[float], status: int) -> None:
     endpoint.replies = [refusal(status), refusal(status, Retry_After="7"), Reply()]
     assert plan(planner) == PLAN
     assert waits == [0.5, 7.0]

@@ -88,9 +88,7 @@ def test_the_chat_examples_are_right_plans() -> None:
 
 
 def test_the_chat_examples_show_requests_as_they_are_shown() -> None:
-    assert all(
-        chat_user(request.replace("\\", "")) == f"Request: {request}" for request, _ in chat_examples()
-    )
+    assert all(chat_user(request.replace("\\", "")) == f"Request: {request}" for request, _ in chat_examples())
 
 
 def test_the_system_message_lists_the_tools_with_what_they_give_and_their_rules() -> None:
@@ -116,9 +114,7 @@ def test_all_system_messages_begin_alike_so_that_a_server_can_keep_the_beginning
 
 
 def test_the_users_message_says_why_a_replan_is_made() -> None:
-    assert chat_user(
-        "call $1 late", instructions=["cc Nick"], feedback="no note 'a'\nor 'b'"
-    ).splitlines() == [
+    assert chat_user("call $1 late", instructions=["cc Nick"], feedback="no note 'a'\nor 'b'").splitlines() == [
         "Note: cc Nick",
         "Request: call \\$1 late",
         "An earlier plan for this failed: no note 'a' or 'b'. Write one that does not.",
@@ -192,6 +188,4 @@ def test_the_tinyagent_examples_call_only_offered_tools(names: list[str]) -> Non
 
 def test_a_tinyagent_replan_is_asked_for_as_its_models_know_it() -> None:
     prompt = tinyagent("text Ana", TOOLS, NOW, feedback="no contact 'Ana'")
-    assert prompt.endswith(
-        "Question: text Ana\nPrevious Plan:\n\nObservation: no contact 'Ana'\n\nCurrent Plan:\n\n"
-    )
+    assert prompt.endswith("Question: text Ana\nPrevious Plan:\n\nObservation: no contact 'Ana'\n\nCurrent Plan:\n\n")

@@ -145,9 +145,7 @@ def test_wrong_credentials_are_told_and_not_shown(zoom: Zoom, settings: dict[str
         ((0, None), Unavailable, "did not answer"),
     ],
 )
-def test_what_zoom_may_answer(
-    zoom: Zoom, answer: tuple[int, Any], error: type[TinyAgentError], said: str
-) -> None:
+def test_what_zoom_may_answer(zoom: Zoom, answer: tuple[int, Any], error: type[TinyAgentError], said: str) -> None:
     zoom.answer = answer
     with pytest.raises(error, match=said):
         get_zoom_meeting_link(context(zoom, token="good-token"), **MEETING)
@@ -169,9 +167,7 @@ def test_no_network(zoom: Zoom) -> None:
 
 def test_a_token_goes_over_https_only(zoom: Zoom) -> None:
     with pytest.raises(ConfigError, match="not https"):
-        get_zoom_meeting_link(
-            context(zoom, token="good-token", base_url="http://api.zoom.example/v2"), **MEETING
-        )
+        get_zoom_meeting_link(context(zoom, token="good-token", base_url="http://api.zoom.example/v2"), **MEETING)
 
 
 @pytest.mark.parametrize(

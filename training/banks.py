@@ -28,9 +28,25 @@ _WORDS = (
     "wedding choir tender shipping customs harvest clinic lab grant poster slides notes backup logo banner"
 ).split()
 _EXTENSIONS = ".pdf .pdf .pdf .docx .xlsx .pptx .txt .csv .png .jpg .zip .md .key .odt".split()
-_TITLES = ["Dr", "Dr.", "Mrs", "Mr", "Ms", "Prof", "Professor", "Sister", "Father", "Coach", "Captain", "Auntie", "Uncle"]
+_TITLES = [
+    "Dr",
+    "Dr.",
+    "Mrs",
+    "Mr",
+    "Ms",
+    "Prof",
+    "Professor",
+    "Sister",
+    "Father",
+    "Coach",
+    "Captain",
+    "Auntie",
+    "Uncle",
+]
 _DOMAINS = "example.com acme.example northwind.example mail.example post.example studio.example firma.example".split()
-_FOLDERS = "~/Documents ~/Downloads ~/Desktop ~/Work ~/Papers /Users/ana/Documents /home/kofi/files ~/Dropbox/shared".split()
+_FOLDERS = (
+    "~/Documents ~/Downloads ~/Desktop ~/Work ~/Papers /Users/ana/Documents /home/kofi/files ~/Dropbox/shared".split()
+)
 
 
 class Banks:
@@ -76,7 +92,9 @@ class Banks:
                 return self._person(slot.value)
             case "email":
                 first, last = self._names()
-                return f"{_ascii(first)}{self._rng.choice(['.', '_', '', '-'])}{_ascii(last)}@{self._rng.choice(_DOMAINS)}"
+                return (
+                    f"{_ascii(first)}{self._rng.choice(['.', '_', '', '-'])}{_ascii(last)}@{self._rng.choice(_DOMAINS)}"
+                )
             case "phone":
                 return self._phone()
             case "file":
@@ -129,7 +147,9 @@ class Banks:
 
 
 # Kinds whose values follow the casing of what they replace.
-_CASED = frozenset({"person", "place", "topic", "note", "folder", "list", "calendar", "text", "datetime", "date", "time"})
+_CASED = frozenset(
+    {"person", "place", "topic", "note", "folder", "list", "calendar", "text", "datetime", "date", "time"}
+)
 
 
 def _shape(kind: str, value: str) -> object:

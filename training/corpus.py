@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.plan import Plan, Step, Value, escape_dollars, renumber
 from pipeline.prompt import compact
-from pipeline.spec import Catalogue, ToolSpec, Type
+from pipeline.spec import Catalogue, ToolSpec
 from training.banks import Banks
 from training.seeds import Seed, Slot
 from training.surface import to_surface
@@ -234,34 +234,38 @@ class Corpus:
         name = self._banks.draw(_A_PERSON, "en")
         text, parameter, value = rng.choice(
             [
-                (rng.choice(["always cc {}", "copy {} on every email", "put {} in cc when mailing"]), "cc", (name,)),
-                (rng.choice(["invite {} to all my events", "add {} to every calendar event"]), "invitees", (name,)),
+                (rng.choice(["always cc {}", "copy {} on every email", "put {} in cc when mailing"]), "cc", name),
+                (rng.choice(["invite {} to all my events", "add {} to every calendar event"]), "invitees", name),
                 (rng.choice(['save notes in the "{}" folder', "my notes go into {}"]), "folder", rng.choice(_FOLDERS)),
-                (rng.choice(['reminders go into the list "{}"', "use my {} list for reminders"]), "list_name", rng.choice(_LISTS)),
+                (
+                    rng.choice(['put reminders into the "{}" list', "my {} list is for reminders"]),
+                    "list_name",
+                    rng.choice(_LISTS),
+                ),
                 (rng.choice(["use the {} calendar", 'events go into "{}"']), "calendar", rng.choice(_CALENDARS)),
             ]
         )
-        said = value[0] if isinstance(value, tuple) else value
         steps = []
         for step in plan.steps:
             tool = self._tools.get(step.tool)
             declared = tool.parameter(parameter) if tool else None
-            applies = declared and (parameter != "folder" or step.tool == "create_note")
             named: dict[str, Value] = dict(step.named)
-            if applies and declared and tool:
+            if tool and declared and (parameter != "folder" or tool.name == "create_note"):
                 if declared.list:
                     present = named.get(parameter, ())
-                    named[parameter] = (*present, *value) if isinstance(present, tuple) else value
+                    named[parameter] = (*(present if isinstance(present, tuple) else ()), value)
                 else:
                     named.setdefault(parameter, value)
                 named = {p.name: named[p.name] for p in tool.parameters if p.name in named}
             steps.append(replace(step, named=named))
-        return text.format(said), Plan(tuple(steps))
+        return text.format(value), Plan(tuple(steps))
 
 
 def _taken_back(mate: Request, first: Request) -> bool:
     """Whether one of two requests is out of scope by taking itself back, which would take back both."""
-    words = re.compile(r"\b(?:no|never ?mind|don't|dont|forget|scratch|cancel|wait|actually|deixa|olvida|esquece)\b", re.I)
+    words = re.compile(
+        r"\b(?:no|never ?mind|don't|dont|forget|scratch|cancel|wait|actually|deixa|olvida|esquece)\b", re.I
+    )
     return any(not r.plan.steps and words.search(r.query) for r in (mate, first))
 
 
@@ -276,7 +280,6 @@ def rank_tools(seeds: Sequence[Seed], tools: Catalogue) -> dict[str, list[str]]:
         scores = index.search([query])
         rankings[seed.id] = sorted(scores, key=lambda name: -scores[name])
     return rankings
-
 
 
 _A_PERSON = Slot("person", "Nick Owen")

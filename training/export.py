@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.config import builtin_tools
+from pipeline.planners.merge import TOOLS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -54,6 +57,7 @@ def export(run: Path, base: Path, out: Path) -> None:
     writer.add_float32("adapter.lora.alpha", float(settings["alpha"]))
     writer.add_name("TinyAgent planner for SmolLM2-135M-Instruct")
     writer.add_license("apache-2.0")
+    writer.add_array(TOOLS, list(builtin_tools()))
     for name, weight in state["adapter"].items():
         _, _, layer, rest = name.split(".", 3)
         module, half = rest.rsplit(".", 1)

@@ -48,7 +48,8 @@ class Settings:
     held_out: float = 0.04  # of the seeds, for validation
     validate_every: int = 200  # steps
     checkpoint_every: int = 100
-    max_tokens: int = 640
+    max_tokens: int = 448  # of an example; longer ones are left out
+    part_tokens: int = 2048  # of a batch that are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,19 @@ def train(settings: Settings, base: Path, out: Path) -> None:
     for batch in batches:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings)
-        loss, _ = _loss(model, batch)
-        loss.backward()
+        loss = 0.0
+        learnt = sum(len(item.ids) - item.prompt for item in batch)
+        for part in _parts(batch, settings.part_tokens):
+            mean, _ = _loss(model, part)
+            share = mean * (sum(len(item.ids) - item.prompt for item in part) / learnt)
+            share.backward()
+            loss += share.item()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
         seen += sum(len(t.ids) for t in batch)
-        log.append({"step": step, "loss": round(loss.item(), 4)})
+        log.append({"step": step, "loss": round(loss, 4)})
         if step % 20 == 0:
             mean = sum(entry["loss"] for entry in log[-20:]) / 20
             speed = seen / (time.monotonic() - started)
@@ -149,6 +155,13 @@ def _batches(examples: Iterator[Tokens], settings: Settings) -> Iterator[list[To
         yield from groups
 
 
+def _parts(batch: list[Tokens], most: int) -> Iterator[list[Tokens]]:
+    """Cut a batch so that each part, padded, has at most `most` tokens."""
+    longest = max(len(item.ids) for item in batch)
+    rows = max(1, most // longest)
+    return (batch[i : i + rows] for i in range(0, len(batch), rows))
+
+
 def _schedule(step: int, settings: Settings) -> float:
     """Return the learning rate's factor: a linear warm-up, then a cosine to the floor."""
     if step < settings.warmup:
@@ -190,8 +203,8 @@ def _validate(model: Any, items: Sequence[Tokens]) -> dict[str, float]:
     ordered = sorted(items, key=lambda item: len(item.ids))
     losses, right = [], 0
     with torch.no_grad():
-        for at in range(0, len(ordered), 24):
-            loss, exact = _loss(model, ordered[at : at + 24])
+        for part in _parts(ordered, 4096):
+            loss, exact = _loss(model, part)
             losses.append(loss.item())
             right += exact
     model.train()

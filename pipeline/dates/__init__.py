@@ -28,13 +28,15 @@ from pipeline.dates.spanish import SPANISH
 from pipeline.dates.words import Kind, Token, UnknownWord
 from pipeline.errors import TinyAgentError
 
-__all__ = ["DateError", "Moment", "parse_duration", "parse_end", "parse_moment"]
+__all__ = ["DateError", "Moment", "find_times", "parse_duration", "parse_end", "parse_moment"]
 
 # One language explains an expression, or, failing that, a mixture: "el viernes at 3".
 _VOCABULARIES = (ENGLISH, PORTUGUESE, SPANISH, ENGLISH | PORTUGUESE | SPANISH)
 # Nobody takes more words than this to say a time; it bounds the parser's work.
 _MOST_CHARACTERS = 120
 _FIX = 'say it like "next Friday at 3", "14 May 15:30" or "2026-02-03 07:20"'
+_MOST_WORDS = 14  # of a time expression that is searched for
+_AROUND = " ,.;:!?\"'“”‘’()[]"
 T = TypeVar("T")
 
 
@@ -109,6 +111,34 @@ def parse_duration(text: str) -> timedelta:
                 yield partial(_fixed, length)
 
     return _first_possible(text, candidates())
+
+
+def find_times(text: str, now: datetime) -> tuple[str, ...]:
+    """Return the time expressions that stand in a text, and those that two of them make together.
+
+    "Friday lunch with Omar at noon" has "Friday", "at noon" and "Friday at noon". A time expression is a run of words that
+    `parse_moment` understands and that no longer one contains. Lengths of time are not among them.
+    """
+    words = text.split()
+    found: list[str] = []
+    reached = 0
+    for start in range(len(words)):
+        for end in range(min(len(words), start + _MOST_WORDS), max(start, reached), -1):
+            said = " ".join(words[start:end]).strip(_AROUND)
+            if said and _understood(said, now):
+                found.append(said)
+                reached = end
+                break
+    pairs = (f"{a} {b}" for a in found for b in found if a != b)
+    return tuple(dict.fromkeys([*found, *(pair for pair in pairs if _understood(pair, now))]))
+
+
+def _understood(text: str, now: datetime) -> bool:
+    try:
+        parse_moment(text, now)
+    except DateError:
+        return False
+    return True
 
 
 def _fixed(length: Duration) -> timedelta:

@@ -352,9 +352,7 @@ class _Parser:
         if self.has(at, Kind.CLOCK):
             hour, minute, second = self.get(at, Kind.CLOCK)
             if hour < 24 and minute < 60 and (second or 0) < 60:
-                is_iso = second is not None or (
-                    self.has(at - 1, Kind.DATE) and "-" in self.tokens[at - 1].text
-                )
+                is_iso = second is not None or (self.has(at - 1, Kind.DATE) and "-" in self.tokens[at - 1].text)
                 yield Clock(hour, minute, second or 0, is_iso or self.is_literal(at, hour)), at + 1
         if self.has(at, Kind.HOURS):
             hour, minute = self.get(at, Kind.HOURS)
@@ -381,11 +379,7 @@ class _Parser:
                     yield _earlier(hour_clock, minutes), stop
             if self.has(at - 1, Kind.AT) and self.get(end, Kind.UNIT) == UNITS["hour"]:
                 yield hour_clock, end + 1
-            bare = (
-                self.has(at, Kind.NUMBER)
-                and not self.has(at - 1, Kind.AT)
-                and not self.has(end - 1, Kind.PART)
-            )
+            bare = self.has(at, Kind.NUMBER) and not self.has(at - 1, Kind.AT) and not self.has(end - 1, Kind.PART)
             yield replace(hour_clock, bare=bare), end
         number = self.get(at, Kind.NUMBER)
         if number is not None and len(text := self.tokens[at].text) in (3, 4) and text.isdigit():

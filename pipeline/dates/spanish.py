@@ -113,16 +113,13 @@ SPANISH = Vocabulary(
         Kind.PART: {
             "early": "temprano, tempranito, primera hora, a primera hora, a primera hora de la mañana",
             "morning": (
-                "de la mañana, por la mañana, en la mañana, a la mañana, madrugada, de la madrugada, la "
-                "mañana"
+                "de la mañana, por la mañana, en la mañana, a la mañana, madrugada, de la madrugada, la mañana"
             ),
             "noon": "mediodía, medio día",
             "lunch": "hora de comer, hora del almuerzo, almuerzo",
             "after lunch": "después de comer, después del almuerzo, después de almorzar",
             "afternoon": "tarde, sobremesa",
-            "day's end": (
-                "fin del día, final del día, final de la tarde, última hora, a última hora, fin de jornada"
-            ),
+            "day's end": ("fin del día, final del día, final de la tarde, última hora, a última hora, fin de jornada"),
             "night": "noche, anochecer",
             "midnight": "medianoche, media noche",
         },

@@ -163,9 +163,7 @@ class Vocabulary:
         # "Yearly" and "nightly" say something else.
         if len(piece) < 5 or piece.endswith("ly"):
             return []
-        candidates = [
-            word for word in self._readings if len(word) > 4 and _NAMES & self._readings[word].keys()
-        ]
+        candidates = [word for word in self._readings if len(word) > 4 and _NAMES & self._readings[word].keys()]
         likeness = {word: difflib.SequenceMatcher(None, word, piece).ratio() for word in candidates}
         best = max(likeness.values())
         readings = [self._readings[word] for word, ratio in likeness.items() if ratio == best]
@@ -232,6 +230,4 @@ _SHAPES: tuple[tuple[Kind, str, Callable[..., Any]], ...] = (
 _JOINTS = frozenset("-.")
 _ALIKE = 0.8  # of 1, by difflib: one letter wrong, left out or swapped in a word of six
 _NAMES = {Kind.WEEKDAY, Kind.MONTH, Kind.NAMED_DAY, Kind.PART, Kind.TODAYS_PART}
-_PIECE = re.compile(
-    "|".join(f"{shape}(?!\\d)" for _, shape, _ in _SHAPES[:-2]) + r"|\d+[a-z]*|[a-z]+|[^\s]", re.ASCII
-)
+_PIECE = re.compile("|".join(f"{shape}(?!\\d)" for _, shape, _ in _SHAPES[:-2]) + r"|\d+[a-z]*|[a-z]+|[^\s]", re.ASCII)

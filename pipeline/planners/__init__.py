@@ -1,1 +1,70 @@
-"""The planners: what writes a plan, behind one interface (`base`)."""
+"""The planners: what writes a plan, behind one interface (`base`), and the choice among them by the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.planners.base import Planner, PlannerError, PlanRequest
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.models import Model
+
+__all__ = ["PlanRequest", "Planner", "PlannerError", "make_planner"]
+
+
+def make_planner(config: Config) -> Planner:
+    """Return the planner that the settings name. Models are loaded at its first use.
+
+    Raises:
+        ConfigError: A name or an address is wrong.
+        ModelError: The model is not here, or is not what it should be.
+    """
+    if config.planner.kind == "openai":
+        from pipeline.planners.openai import OpenAIPlanner
+
+        return OpenAIPlanner(config.planner.base_url, config.planner.model, timeout=config.planner.timeout)
+    return _llama(config)
+
+
+def _llama(config: Config) -> Planner:
+    from pipeline import models
+    from pipeline.planners.llama import LlamaPlanner
+    from pipeline.planners.merge import adapter_tools, merged
+
+    settings = config.planner
+    model = _model(config)
+    path = models.locate(model)
+    if path is None:
+        raise models.ModelError(f"{model.name} is not here", fix=f"'tinyagent models pull {model.name}' fetches it")
+    models.verify(path, model)
+    if settings.adapter == "auto":
+        adapter = models.adapter_path() if model.name == models.DEFAULT else None
+    else:
+        adapter = Path(settings.adapter).expanduser() if settings.adapter else None
+    return LlamaPlanner(
+        merged(path, adapter, models.models_dir() / "merged") if adapter else path,
+        layout=settings.layout if settings.layout != "auto" else "compact" if adapter else "chat",
+        known=adapter_tools(adapter) if adapter else (),
+        threads=settings.threads or None,
+        gpu_layers=settings.gpu_layers,
+    )
+
+
+def _model(config: Config) -> Model:
+    """Return the model that the settings name: one of the registry, or a GGUF file."""
+    import difflib
+
+    from pipeline.models import LocalFile, Model, registry
+
+    name, known = config.planner.model, registry(config.models)
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" or path.is_file():
+        return Model(path.name, "the user's own file", "not stated", None, None, LocalFile(path))
+    near = difflib.get_close_matches(name, known, n=1)
+    fix = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(known)}; or name a GGUF file"
+    raise ConfigError(f"there is no model {name!r}", fix=fix)

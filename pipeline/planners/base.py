@@ -7,7 +7,8 @@ neither reads nor runs what it writes: parsing is left to `pipeline.plan`, filli
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from pipeline.errors import TinyAgentError
@@ -26,6 +27,8 @@ class PlanRequest:
     tools: Catalogue  # the tools that it may call
     instructions: tuple[str, ...] = ()  # the person's standing instructions, such as "always cc Nick"
     feedback: str = ""  # why a replan is made; empty the first time
+    times: tuple[str, ...] = ()  # the only words that times may be said in, where the first ones were not understood
+    now: datetime = field(default_factory=datetime.now)  # for models that work dates out themselves
 
 
 class Planner(Protocol):

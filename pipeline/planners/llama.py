@@ -14,18 +14,20 @@ import threading
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pipeline.grammar import MAX_STEPS, step_grammar
+from pipeline.plan import END_OF_PLAN, PlanParser
 from pipeline.planners.base import PlannerError, PlanRequest
-from pipeline.prompt import compact
-from pipeline.spec import Catalogue, Type
+from pipeline.prompt import chat_system, chat_user, compact, tinyagent
+from pipeline.spec import Type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MORE_CHARACTERS = 40  # that a string of the plan may have beyond the request's length
 CONTEXT = 2048  # tokens: prompt and plan
 MAX_STEP_TOKENS = 400  # a step that is longer is a model that repeats itself
 
@@ -34,9 +36,10 @@ class LlamaPlanner:
     """Plans with a GGUF model.
 
     Args:
-        model: The GGUF file.
-        adapter: A LoRA adapter in GGUF, applied at run time, or None.
-        known: The tools that the adapter was trained on; they need no description in the prompt.
+        model: The GGUF file, with any adapter merged in.
+        layout: Of the prompt: "compact" for models that we tuned, "chat" for others that follow instructions, by their
+            own chat template; "tinyagent" for the published TinyAgent models, which write full plans, without grammar.
+        known: The tools that the model was trained on; the compact prompt describes only others.
         threads: How many threads llama.cpp may use; None takes the number of cores.
         gpu_layers: How many layers to offload (Metal, CUDA); -1 is all.
     """
@@ -45,20 +48,28 @@ class LlamaPlanner:
         self,
         model: Path,
         *,
-        adapter: Path | None = None,
+        layout: Literal["compact", "chat", "tinyagent"] = "compact",
         known: Collection[str] = (),
         threads: int | None = None,
         gpu_layers: int = -1,
     ) -> None:
-        self._model, self._adapter = model, adapter
+        self._model, self._layout = model, layout
         self._known = frozenset(known)
         self._threads = threads or os.cpu_count() or 1
         self._gpu_layers = gpu_layers
         self._lock = threading.Lock()
 
     def prompt(self, request: PlanRequest) -> str:
-        """Return the compact prompt."""
-        return compact(request.request, request.tools, known=self._known, instructions=request.instructions)
+        """Return the prompt in the planner's layout."""
+        asked, tools, instructions = request.request, request.tools, request.instructions
+        match self._layout:
+            case "compact":
+                return compact(asked, tools, known=self._known, instructions=instructions)
+            case "tinyagent":
+                return tinyagent(asked, tools, request.now, instructions=instructions, feedback=request.feedback)
+            case "chat":
+                user = chat_user(asked, instructions=instructions, feedback=request.feedback)
+                return self._in_template(chat_system(tools), user)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of the model's tokens in `text`."""
@@ -88,11 +99,15 @@ class LlamaPlanner:
                 fix="shorten the request, or select fewer tools",
             )
         self._prefill(prompt)
+        yield from self._freely() if self._layout == "tinyagent" else self._by_grammar(request)
+
+    def _by_grammar(self, request: PlanRequest) -> Iterator[str]:
+        """Decode step by step, each under the grammar that the steps before it allow."""
         pending: list[int] = []  # decoded, but not yet given to the model
         returned: list[Type] = []
         utf8 = codecs.getincrementaldecoder("utf-8")()  # a character may be cut between two tokens
         for _ in range(MAX_STEPS + 1):
-            matcher = self._matcher(request.tools, returned)
+            matcher = self._matcher(request, returned)
             text = ""
             for _ in range(MAX_STEP_TOKENS):
                 tokens = matcher.compute_ff_tokens()
@@ -115,6 +130,34 @@ class LlamaPlanner:
                 return
             returned.append(request.tools[text.split(". ", 1)[1].split("(", 1)[0]].returns.type)
         raise PlannerError(f"the plan has more than {MAX_STEPS} steps", fix="ask for less at a time")
+
+    def _freely(self) -> Iterator[str]:
+        """Decode until the plan ends."""
+        parser, utf8 = PlanParser(), codecs.getincrementaldecoder("utf-8")()
+        for _ in range(CONTEXT - self._llama.n_tokens):
+            token = int(self._logits().argmax())
+            if token == self._llama.token_eos():
+                return
+            piece = utf8.decode(self._vocabulary.decode_bytes([token]))
+            yield piece
+            list(parser.feed(piece))
+            if parser.done or END_OF_PLAN in piece:
+                return
+            self._llama.eval([token])
+        raise PlannerError("the model does not come to the end of the plan", fix="word the request differently")
+
+    def _in_template(self, system: str, user: str) -> str:
+        """Return the two messages in the model's own chat template."""
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        template = self._llama.metadata.get("tokenizer.chat_template")
+        if not template:
+            return f"{system}\n\n{user}\n"
+        end = self._vocabulary.decode_str([self._llama.token_eos()])
+        formatter = Jinja2ChatFormatter(template, eos_token=end, bos_token="")
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        text: str = formatter(messages=messages).prompt
+        return text
 
     def _prefill(self, prompt: list[int]) -> None:
         """Bring the KV cache to hold the prompt, keeping what it shares with the last one."""
@@ -147,16 +190,22 @@ class LlamaPlanner:
         pointer = llama_cpp.llama_get_logits_ith(self._llama.ctx, -1)
         return np.ctypeslib.as_array(pointer, shape=(self._llama.n_vocab(),))
 
-    def _matcher(self, tools: Catalogue, returned: list[Type]) -> Any:
+    def _matcher(self, request: PlanRequest, returned: list[Type]) -> Any:
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(step_grammar(tools, returned)))
+        # What a planner writes are the person's words: no string is much longer than all of them.
+        grammar = step_grammar(
+            request.tools, returned, longest=len(request.request) + MORE_CHARACTERS, times=request.times
+        )
+        matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar))
         if matcher.is_error():
             raise PlannerError(f"the grammar of the selected tools is not accepted: {matcher.get_error()}")
         return matcher
 
     def _tokenize(self, text: str) -> list[int]:
-        tokens: list[int] = self._llama.tokenize(text.encode(), add_bos=False, special=False)
+        # A template's marks are tokens of their own; in the compact prompt nothing is, least of all the user's text.
+        special = self._layout != "compact"
+        tokens: list[int] = self._llama.tokenize(text.encode(), add_bos=special, special=special)
         return tokens
 
     @cached_property
@@ -168,7 +217,6 @@ class LlamaPlanner:
         try:
             return llama_cpp.Llama(
                 str(self._model),
-                lora_path=str(self._adapter) if self._adapter else None,
                 n_ctx=CONTEXT,
                 n_threads=self._threads,
                 n_threads_batch=self._threads,

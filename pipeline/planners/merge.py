@@ -1,13 +1,13 @@
 """Base model + LoRA adapter → one GGUF file in Q8_0, made once and kept in the cache.
 
 An adapter that llama.cpp applies at run time doubles the time of a plan; merged into the weights it costs nothing. Merging is
-done in float32 from the base's own (quantised) weights, and stored as Q8_0, which loses nothing that can be measured.
-Takes and gives files; knows nothing of planning. Method: W + (alpha / rank) B A, LoRA (arXiv 2106.09685).
+done in float32 from the base's own (quantised) weights, written as F16, and quantised by llama.cpp. Takes and gives files; knows nothing of planning. Method: W + (alpha / rank) B A, LoRA (arXiv 2106.09685).
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -20,7 +20,8 @@ from pipeline.errors import TinyAgentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 1  # of the merged file; a new one makes old files stale
+TOOLS = "tinyagent.tools"  # the adapter's metadata that names the tools it was trained on
+FORMAT = 2  # of the merged file; a new one makes old files stale
 
 
 class MergeError(TinyAgentError):
@@ -45,13 +46,11 @@ def merged(base: Path, adapter: Path, cache: Path) -> Path:
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, prefix=".merge-", suffix=".gguf", delete=False) as scratch:
-            pass
-        try:
-            merge(base, adapter, Path(scratch.name))
-            os.replace(scratch.name, path)
-        finally:
-            Path(scratch.name).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".merge-") as scratch:
+            half, small = Path(scratch) / "f16.gguf", Path(scratch) / "q8.gguf"
+            merge(base, adapter, half)
+            _quantise(half, small)
+            os.replace(small, path)
     except OSError as error:
         raise MergeError(
             f"the merged model cannot be written to {cache}: {error.strerror or error}",
@@ -61,9 +60,9 @@ def merged(base: Path, adapter: Path, cache: Path) -> Path:
 
 
 def merge(base: Path, adapter: Path, out: Path) -> None:
-    """Write base + adapter to `out` as Q8_0."""
+    """Write base + adapter to `out` as F16."""
     import gguf
-    from gguf.quants import dequantize, quantize
+    from gguf.quants import dequantize
 
     try:
         reader, lora = gguf.GGUFReader(base), gguf.GGUFReader(adapter)
@@ -78,7 +77,7 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     writer = gguf.GGUFWriter(out, reader.fields["general.architecture"].contents())
     for field in reader.fields.values():
         _copy_field(writer, field)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     for tensor in reader.tensors:
         weight: NDArray[np.float32] = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         if tensor.name in updated:
@@ -86,15 +85,32 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
             if weight.shape != (b.shape[0], a.shape[1]):
                 raise MergeError(f"{adapter.name} does not belong to {base.name}: {tensor.name} has another shape")
             weight = weight + (alpha / a.shape[0]) * (b @ a)
-        if weight.ndim == 1:
-            writer.add_tensor(tensor.name, weight)
-        else:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(tensor.name, quantize(weight, kind), raw_dtype=kind)
+        writer.add_tensor(tensor.name, weight if weight.ndim == 1 else weight.astype(np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def adapter_tools(adapter: Path) -> tuple[str, ...]:
+    """Return the names of the tools that an adapter was trained on, as its file says."""
+    import gguf
+
+    try:
+        field = gguf.GGUFReader(adapter).fields.get(TOOLS)
+    except (ValueError, OSError) as error:
+        raise MergeError(f"{adapter} is not a GGUF file: {error}") from error
+    return tuple(field.contents()) if field else ()
+
+
+def _quantise(half: Path, small: Path) -> None:
+    import llama_cpp
+
+    logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)  # it reports each tensor
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0
+    if llama_cpp.llama_model_quantize(str(half).encode(), str(small).encode(), options) != 0:
+        raise MergeError(f"llama.cpp cannot quantise {half}", fix="is the disk full?")
 
 
 def _copy_field(writer: Any, field: Any) -> None:

@@ -116,9 +116,7 @@ class OpenAIPlanner:
         while True:
             wait = 0.5 * 2 ** (attempt - 1)
             try:
-                response = self._client.send(
-                    self._client.build_request("POST", self._url, json=body), stream=True
-                )
+                response = self._client.send(self._client.build_request("POST", self._url, json=body), stream=True)
             except _PASSING:
                 if attempt == ATTEMPTS:
                     raise
@@ -153,9 +151,7 @@ class OpenAIPlanner:
             if text:
                 yield text
         if ended == "length":
-            raise PlannerError(
-                f"the plan takes more than {self._max_tokens} tokens", fix="ask for less at a time"
-            )
+            raise PlannerError(f"the plan takes more than {self._max_tokens} tokens", fix="ask for less at a time")
         if not ended:
             raise PlannerError(f"the answer of {self._url} broke off", fix="try again")
 

@@ -31,9 +31,7 @@ GRACE_S = 1.0  # between the request to terminate and the kill of a program that
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-async def invoke(
-    spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str
-) -> str:
+async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str) -> str:
     """Run a tool and return its output.
 
     When cancelled, a program is ended with all that it started, and a request is dropped. A Python thread

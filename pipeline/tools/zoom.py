@@ -57,9 +57,7 @@ def get_zoom_meeting_link(
             f"the meeting would start in the past: {start}", fix=f"give a time after {ctx.now:%Y-%m-%d %H:%M}"
         )
     if not 1 <= duration <= _MAX_MINUTES:
-        raise InvalidArgument(
-            f"a meeting cannot last {duration} minutes", fix=f"give 1 to {_MAX_MINUTES} minutes"
-        )
+        raise InvalidArgument(f"a meeting cannot last {duration} minutes", fix=f"give 1 to {_MAX_MINUTES} minutes")
     invitees = [{"email": address} for address in email_addresses(meeting_invitees)]
     settings = ctx.settings.get("zoom", {})
     meeting = {
@@ -119,9 +117,7 @@ def _post(client: httpx.Client, url: str, *, if_lost: str, **request: Any) -> di
     try:
         response = client.post(url, **request)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Unavailable(
-            f"Zoom cannot be reached: {error}", fix="check the network and try again"
-        ) from error
+        raise Unavailable(f"Zoom cannot be reached: {error}", fix="check the network and try again") from error
     except httpx.HTTPError as error:
         raise Unavailable(f"Zoom did not answer: {type(error).__name__}", fix=if_lost) from error
     try:
@@ -132,9 +128,7 @@ def _post(client: httpx.Client, url: str, *, if_lost: str, **request: Any) -> di
     if response.is_success:
         return answer
     status = response.status_code
-    said = (
-        f"Zoom refused ({status}): {answer.get('message') or answer.get('reason') or response.reason_phrase}"
-    )
+    said = f"Zoom refused ({status}): {answer.get('message') or answer.get('reason') or response.reason_phrase}"
     if status in {401, 403} or "error" in answer:  # the latter is an answer of OAuth (RFC 6749, 5.2)
         raise Unavailable(said, fix=f"the credentials are wrong or have run out: {_HOW_TO_GET_ONE}")
     if status in {400, 422}:

@@ -49,9 +49,7 @@ def create_calendar_event(
     summary = required_line(title, "title")
     start, end = moment(start_date, "start date"), moment(end_date, "end date")
     if end <= start:
-        raise InvalidArgument(
-            f"the event would end ({end}) before it starts ({start})", fix="give a later end"
-        )
+        raise InvalidArgument(f"the event would end ({end}) before it starts ({start})", fix="give a later end")
     if end <= ctx.now:
         raise InvalidArgument(
             f"the event is over: it would end {end} and it is {ctx.now:%Y-%m-%d %H:%M}",
@@ -84,7 +82,5 @@ def _span(start: datetime, end: datetime, *, whole_day: bool) -> str:
     if whole_day:
         return f"{start:%A, %Y-%m-%d}, all day" if one_day else f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
     return (
-        f"{start:%A, %Y-%m-%d %H:%M} to {end:%H:%M}"
-        if one_day
-        else f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+        f"{start:%A, %Y-%m-%d %H:%M} to {end:%H:%M}" if one_day else f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
     )

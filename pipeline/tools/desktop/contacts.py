@@ -42,11 +42,16 @@ _SAME_RELATION = (
 class _ListBehavior(MultiTextBehavior):
     """NICKNAME as the list that it is in RFC 2426; vobject itself keeps only its first value."""
 
-    allowGroup = True  # noqa: N815
+    allowGroup = True
 
 
 registerBehavior(_ListBehavior, "NICKNAME")
 VCard3_0.knownChildren["NICKNAME"] = (0, None, None)
+
+
+def new_card() -> Component:
+    """Return an empty vCard, as this module reads them: with nicknames and categories as lists."""
+    return vobject.vCard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +169,7 @@ def _load(data_dir: Path) -> tuple[list[Contact], Contact | None]:
     if me is not None:
         related = [(_bare_uid(whom), relation) for relation, whom in me.relations]
         people = [
-            replace(
-                c, names=c.names + tuple(r for whom, r in related if whom in {names.fold(c.full_name), c.uid})
-            )
+            replace(c, names=c.names + tuple(r for whom, r in related if whom in {names.fold(c.full_name), c.uid}))
             for c in people
         ]
     return people, me
@@ -203,9 +206,7 @@ def _contact(card: Component) -> Contact | None:
         full_name=full_name,
         uid=_bare_uid(next(iter(_texts(card, "uid")), "")),
         names=tuple(plain + parts + _texts(card, "nickname")),
-        roles=tuple(
-            _texts(card, "role") + _texts(card, "title") + organisations + _texts(card, "categories")
-        ),
+        roles=tuple(_texts(card, "role") + _texts(card, "title") + organisations + _texts(card, "categories")),
         phones=_preferred(card, "tel", kinds=_MOBILE),
         emails=_preferred(card, "email"),
         relations=tuple(_relations(card)),
@@ -237,9 +238,7 @@ def _types(line: ContentLine) -> set[str]:
     return {kind.strip().casefold() for types in given for kind in types.split(",")}
 
 
-def _preferred(
-    card: Component, property_name: str, *, kinds: frozenset[str] = frozenset()
-) -> tuple[str, ...]:
+def _preferred(card: Component, property_name: str, *, kinds: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Return the values of a property: by PREF (RFC 6350, 5.3), then those marked "pref", then by `kinds`."""
 
     def rank(line: ContentLine) -> tuple[int, bool, bool]:

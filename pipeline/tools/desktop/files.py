@@ -96,9 +96,7 @@ def _open(path: Path) -> None:
         return
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener is None:
-        raise Unavailable(
-            f"nothing here can open {path}", fix="install xdg-utils, or set files.open to false"
-        )
+        raise Unavailable(f"nothing here can open {path}", fix="install xdg-utils, or set files.open to false")
     program = subprocess.Popen(
         [opener, str(path)],
         stdin=subprocess.DEVNULL,

@@ -67,6 +67,4 @@ def _check(path: Path, data: bytes) -> None:
     except ValueError:
         calendars = []
     if not calendars or _END not in data:
-        raise Unavailable(
-            f"{path} is not an iCalendar file", fix="mend it or move it away; nothing was changed"
-        )
+        raise Unavailable(f"{path} is not an iCalendar file", fix="mend it or move it away; nothing was changed")

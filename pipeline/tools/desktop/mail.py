@@ -211,9 +211,7 @@ def _selected(ctx: ToolContext) -> _Received:
     if store.is_file(pointer):
         name = store.read_bytes(pointer).decode(errors="replace").strip()
         if Path(name).name != name or not store.is_file(inbox / name):
-            raise Unavailable(
-                f"{pointer} names {name!r}, which is not in {inbox}", fix="select another message"
-            )
+            raise Unavailable(f"{pointer} names {name!r}, which is not in {inbox}", fix="select another message")
         return _received(inbox / name)
     messages = store.files_in(inbox, "*.eml")
     if not messages:
@@ -224,9 +222,7 @@ def _selected(ctx: ToolContext) -> _Received:
 def _sent_at(path: Path) -> float:
     """Return when a message was sent (seconds since the epoch, by its Date field), 0 where that is none."""
     try:
-        return parsedate_to_datetime(
-            str(BytesHeaderParser().parsebytes(store.read_bytes(path))["Date"])
-        ).timestamp()
+        return parsedate_to_datetime(str(BytesHeaderParser().parsebytes(store.read_bytes(path))["Date"])).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 
@@ -249,9 +245,7 @@ def _received(path: Path) -> _Received:
             text=_text(message),
         )
     except Exception as error:  # a malformed message makes the library's parser raise nearly anything
-        raise Unavailable(
-            f"{path} cannot be read as a mail: {error}", fix="select another message"
-        ) from error
+        raise Unavailable(f"{path} cannot be read as a mail: {error}", fix="select another message") from error
 
 
 _FIELDS = ("From", "Reply-To", "Subject", "Message-ID", "References", "In-Reply-To")
@@ -263,16 +257,12 @@ def _reply_address(original: _Received) -> str:
             return email_address(address)
         except InvalidArgument:
             continue
-    raise Unavailable(
-        f"the message {original.name} does not say whom to answer", fix="select another message"
-    )
+    raise Unavailable(f"the message {original.name} does not say whom to answer", fix="select another message")
 
 
 def _message_ids(field: str) -> tuple[str, ...]:
     """Return the ids (`<left@right>`) in a field that others wrote, and nothing else of it."""
-    return tuple(
-        t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t
-    )
+    return tuple(t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t)
 
 
 def _prefixed(prefix: str, subject: str) -> str:
@@ -295,9 +285,7 @@ def _text(message: EmailMessage) -> str:
 class _HtmlText(HTMLParser):
     """Collects what a browser would show of a mail, a line a block."""
 
-    _BLOCKS = frozenset(
-        {"address", "blockquote", "br", "div", "h1", "h2", "h3", "h4", "li", "p", "table", "tr"}
-    )
+    _BLOCKS = frozenset({"address", "blockquote", "br", "div", "h1", "h2", "h3", "h4", "li", "p", "table", "tr"})
     _HIDDEN = frozenset({"head", "script", "style"})
 
     def __init__(self) -> None:

@@ -32,9 +32,7 @@ def maps_open_location(ctx: ToolContext, /, *, location: str) -> str:
     return _shown(ctx, f"{_GOOGLE}/search/?{urlencode({'api': 1, 'query': place})}")
 
 
-def maps_show_directions(
-    ctx: ToolContext, /, *, start_location: str, end_location: str, transport: str
-) -> str:
+def maps_show_directions(ctx: ToolContext, /, *, start_location: str, end_location: str, transport: str) -> str:
     """Return a URL that shows the way to `end_location`.
 
     Args:

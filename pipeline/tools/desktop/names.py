@@ -60,9 +60,7 @@ def did_you_mean(name: str, labels: Iterable[str]) -> str | None:
     def nearness(label: str) -> float:
         return max(SequenceMatcher(None, wanted, part).ratio() for part in (fold(label), *words(label)))
 
-    ranked = sorted(
-        {label: nearness(label) for label in labels}.items(), key=lambda pair: (-pair[1], pair[0])
-    )
+    ranked = sorted({label: nearness(label) for label in labels}.items(), key=lambda pair: (-pair[1], pair[0]))
     near = [label for label, score in ranked[:_SUGGESTIONS] if score >= _NEAR]
     return f"did you mean {' or '.join(near)}?" if near else None
 

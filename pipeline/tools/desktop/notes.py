@@ -47,9 +47,7 @@ def create_note(ctx: ToolContext, /, *, name: str, content: str, folder: str) ->
         except store.NameTaken:  # by a note with another title on its first line
             twins = [note]
     if twins:
-        raise InvalidArgument(
-            f"there is a note {twins[0]} already", fix="append to it, or choose another name"
-        )
+        raise InvalidArgument(f"there is a note {twins[0]} already", fix="append to it, or choose another name")
     return f"Created the note {str(note)!r}."
 
 
@@ -123,13 +121,9 @@ def _find(data_dir: Path, name: str, folder: str) -> Note:
         folders = sorted({note.folder for note in notes if note.folder})
         within = names.best(place, [(note.folder, note) for note in notes])
         if not within:
-            raise NotFound(
-                f"there is no folder {place!r} in the notes", fix=names.did_you_mean(place, folders)
-            )
+            raise NotFound(f"there is no folder {place!r} in the notes", fix=names.did_you_mean(place, folders))
         notes = within
-    labels = [
-        (label, note) for note in notes for label in (note.title, store.title_of(note.path.stem), str(note))
-    ]
+    labels = [(label, note) for note in notes for label in (note.title, store.title_of(note.path.stem), str(note))]
     found = list(dict.fromkeys(names.best(wanted, labels)))
     if not found:
         raise NotFound(

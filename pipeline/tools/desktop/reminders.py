@@ -35,9 +35,7 @@ def create_reminder(
     """
     summary = required_line(name, "name")
     if priority not in _PRIORITIES:
-        raise InvalidArgument(
-            f"the priority {priority} is not from 0 to 9", fix="0 none, 1 high, 5 medium, 9 low"
-        )
+        raise InvalidArgument(f"the priority {priority} is not from 0 to 9", fix="0 none, 1 high, 5 medium, 9 low")
     due = day(due_date, "due date") if all_day else moment(due_date, "due date")
     if due < (ctx.now.date() if all_day else ctx.now):
         raise InvalidArgument(

@@ -24,7 +24,7 @@ from pypdf import PdfWriter
 from pypdf.generic import ContentStream, DecodedStreamObject, DictionaryObject, NameObject
 
 from pipeline.errors import ConfigError
-from pipeline.tools.desktop import store
+from pipeline.tools.desktop import contacts, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,7 @@ _STUDIO = "Northwind Studio"
 _PEOPLE = {
     "family.vcf": (
         _Person("Rosa", "Moreno", "555-0101", "rosa.moreno@example.org", ("Mom",), categories=("family",)),
-        _Person(
-            "Javier", "Moreno", "555-0102", "javier.moreno@example.org", ("Dad",), categories=("family",)
-        ),
+        _Person("Javier", "Moreno", "555-0102", "javier.moreno@example.org", ("Dad",), categories=("family",)),
         _Person("Ana", "Moreno", "555-0103", "ana.moreno@example.org", categories=("family",)),
         _Person("Lena", "Fischer", "+49 30 5550104", "lena@example.net", categories=("friends",)),
         _Person("José", "Quintana", "555-0105", "jose.quintana@example.net", categories=("friends",)),
@@ -79,23 +77,15 @@ _PEOPLE = {
             role="Project manager",
             organisation=_STUDIO,
         ),
-        _Person(
-            "Omar", "Haddad", "555-0111", "omar.haddad@example.com", role="Engineer", organisation=_STUDIO
-        ),
-        _Person(
-            "Helen", "Okafor", "555-0112", "helen.okafor@example.com", role="Director", organisation=_STUDIO
-        ),
+        _Person("Omar", "Haddad", "555-0111", "omar.haddad@example.com", role="Engineer", organisation=_STUDIO),
+        _Person("Helen", "Okafor", "555-0112", "helen.okafor@example.com", role="Director", organisation=_STUDIO),
         _Person("Jonas", "Weber", "", "jonas.weber@example.com", role="Illustrator", organisation=_STUDIO),
-        _Person(
-            "Chris", "Nakamura", "555-0114", "chris.n@example.com", role="Researcher", organisation=_STUDIO
-        ),
+        _Person("Chris", "Nakamura", "555-0114", "chris.n@example.com", role="Researcher", organisation=_STUDIO),
         _Person("Design Team", "", "555-0115", "design-team@example.com", organisation=_STUDIO),
     ),
     "services.vcf": (
         _Person("Greta", "Lindqvist", "555-0120", "greta.lindqvist@example.net", role="Landlord"),
-        _Person(
-            "Miriam", "Vance", "555-0121", "desk@dental.example", ("Dr. Vance",), "Dentist", "Harbour Dental"
-        ),
+        _Person("Miriam", "Vance", "555-0121", "desk@dental.example", ("Dr. Vance",), "Dentist", "Harbour Dental"),
         _Person("Tomás", "Herrera", "555-0122", "", role="Plumber"),
         _Person("Mei", "Tanaka", "555-0123", "mei@ledger.example", organisation="Tanaka Bookkeeping"),
         _Person("Samira", "Benali", "555-0124", "samira@yoga.example", role="Yoga teacher"),
@@ -296,9 +286,7 @@ def create_sample(data_dir: Path, now: datetime) -> list[Path]:
     """
     with store.refusals(data_dir, "read"):
         if data_dir.exists() and any(data_dir.iterdir()):
-            raise ConfigError(
-                f"{data_dir} is not empty", fix="name an empty or new folder for the sample data"
-            )
+            raise ConfigError(f"{data_dir} is not empty", fix="name an empty or new folder for the sample data")
     written: list[Path] = []
     try:
         for name, data in _documents(now):
@@ -332,7 +320,7 @@ def _uid(person: _Person) -> str:
 
 
 def _vcard(person: _Person, *, relations: dict[str, str] | None = None) -> str:
-    card = vobject.vCard()
+    card = contacts.new_card()
     card.add("n").value = vobject.vcard.Name(family=person.family, given=person.given)
     card.add("fn").value = person.full_name
     card.add("uid").value = _uid(person)
@@ -376,9 +364,7 @@ def _pdf(pages: tuple[str, ...]) -> bytes:
         }
     )
     for text in pages:
-        lines = [
-            line for part in text.split("\n\n") for line in (*textwrap.wrap(" ".join(part.split()), 85), "")
-        ]
+        lines = [line for part in text.split("\n\n") for line in (*textwrap.wrap(" ".join(part.split()), 85), "")]
         escaped = (line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in lines)
         shown = "".join(f"({line}) Tj T*\n" for line in escaped)
         stream = DecodedStreamObject()

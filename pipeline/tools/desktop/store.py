@@ -63,9 +63,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     """
     with refusals(folder, "read"):
         found = sorted(path for path in folder.glob(pattern) if path.is_file())
-    return [
-        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -1,0 +1,53 @@
+"""What several tests share: the tools, a filled data folder, and a cache of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Config, builtin_tools
+from pipeline.models import adapter_path
+from pipeline.spec import Catalogue
+
+#: A Wednesday, when all requests of the tests are made.
+NOW = datetime(2026, 5, 13, 9, 30)
+
+
+@pytest.fixture(scope="session")
+def tools() -> Catalogue:
+    """The sixteen tools."""
+    return builtin_tools()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """When requests are made."""
+    return NOW
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder with believable people, mail, notes and PDFs."""
+    from pipeline.tools.desktop.sample import create_sample
+
+    folder = tmp_path / "data"
+    create_sample(folder, NOW)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that one session's tests share: the model is merged once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def config(data_dir: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Settings with the sample data; the real model plans."""
+    if adapter_path() is None:
+        pytest.skip("no adapter is in pipeline/planners/adapter: this installation has no planner")
+    monkeypatch.setenv("TINYAGENT_CACHE", str(cache))
+    monkeypatch.setenv("TINYAGENT_CONFIG", str(data_dir / "none.toml"))
+    return Config(data_dir=data_dir)

@@ -1,0 +1,92 @@
+"""The grammar admits surface plans of the offered tools, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.grammar import step_grammar
+from pipeline.spec import Catalogue, Type
+
+llguidance = pytest.importorskip("llguidance")
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Any:
+    from llama_cpp import Llama, llama_model_get_vocab
+    from llguidance.llamacpp import lltokenizer_from_vocab
+
+    from pipeline.models import base_model_path
+
+    llama = Llama(str(base_model_path()), vocab_only=True, verbose=False)
+    yield lltokenizer_from_vocab(llama_model_get_vocab(llama.model))
+    llama.close()
+
+
+def admits(vocabulary: Any, tools: Catalogue, line: str, earlier: tuple[Type, ...] = ()) -> bool:
+    matcher = llguidance.LLMatcher(vocabulary, llguidance.LLMatcher.grammar_from_lark(step_grammar(tools, earlier)))
+    assert not matcher.is_error(), matcher.get_error()
+    tokens = vocabulary.tokenize_str(line)
+    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1. join()",
+        '1. send_sms(["Priya"], "Running late")\n',
+        '1. send_sms(["Priya", "+44 7700 900482"], "Bring \\"it\\", ok?\\nThanks")\n',
+        '1. create_reminder("call mum", due_date="next friday at 3")\n',
+        '1. create_reminder("call mum", due_date="friday", list_name="Errands", priority=1)\n',
+        "1. reply_to_email()\n",
+        '1. reply_to_email(cc=["Lena"], attachments=["~/a.pdf"])\n',
+        '1. reply_to_email(attachments=["~/a.pdf"])\n',
+        '1. maps_show_directions("Zürich HB", start_location="Bahnhofstraße 1", transport="r")\n',
+        '1. get_zoom_meeting_link("Quiz", "tonight at 8", duration=45, meeting_invitees=["Omar"])\n',
+        '1. create_note("Fees", "split the \\$1 fee, $ or € 2")\n',
+        '1. create_note("日本", "今日は 🎉")\n',
+    ],
+)
+def test_admitted(vocabulary: Any, tools: Catalogue, line: str) -> None:
+    assert admits(vocabulary, tools, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '1. delete_everything("now")\n',  # no such tool
+        '2. send_sms(["Priya"], "Hi")\n',  # not the next number
+        '1. send_sms("Priya", "Hi")\n',  # a list is wanted
+        '1. send_sms([], "Hi")\n',  # of somebody
+        '1. send_sms(["Priya"])\n',  # an argument is missing
+        '1. send_sms(["Priya"], "Hi", "more")\n',  # one too many
+        '1. send_sms(["$1"], "Hi")\n',  # nothing to refer to yet
+        '1. create_note("Fees", "split the $1 fee")\n',  # a dollar before a digit is escaped
+        '1. create_reminder("x", priority="high")\n',  # a number is wanted
+        '1. maps_show_directions("x", transport="boat")\n',  # none of the choices
+        '1. create_reminder("x", all_day=True)\n',  # for the date to say
+        '1. create_note("a\nb", "c")\n',  # a newline is escaped
+    ],
+)
+def test_refused(vocabulary: Any, tools: Catalogue, line: str) -> None:
+    assert not admits(vocabulary, tools, line)
+
+
+def test_a_tool_that_was_not_selected_cannot_be_called(vocabulary: Any, tools: Catalogue) -> None:
+    line = '1. send_sms(["Priya"], "Hi")\n'
+    assert not admits(vocabulary, tools.only(["create_note", "open_note"]), line)
+
+
+def test_references_are_of_a_fitting_type(vocabulary: Any, tools: Catalogue) -> None:
+    earlier = (Type.PHONE, Type.STATUS, Type.STRING)
+    assert admits(vocabulary, tools, '4. send_sms(["$1"], "It says: $3, call $1")\n', earlier)
+    assert not admits(vocabulary, tools, '4. send_sms(["$3"], "Hi")\n', earlier)
+    assert not admits(vocabulary, tools, '4. create_note("x", "$2")\n', earlier)
+    assert not admits(vocabulary, tools, '4. create_note("x", "$4")\n', earlier)
+    assert not admits(vocabulary, tools, '4. summarize_pdf("$1")\n', earlier)
+
+
+def test_every_tool_has_a_grammar(vocabulary: Any, tools: Catalogue) -> None:
+    for name in tools:
+        assert admits(vocabulary, tools.only([name]), "1. join()")

@@ -1,0 +1,191 @@
+"""The whole way with the real model: from words to files on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import icalendar
+import pytest
+
+from pipeline import Config, Pipeline, approve_all, decline_all
+from pipeline.events import Event, Finished, Planned, Selected, Wrote
+from pipeline.pipeline import RequestError
+from pipeline.planners.base import PlannerError, PlanRequest
+from pipeline.spec import load_catalogue
+
+REQUEST = "Text Priya that I'm ten minutes late and put lunch with Omar on Friday at noon into my calendar"
+
+
+@pytest.fixture
+def pipeline(config: Config) -> Iterator[Pipeline]:
+    made = Pipeline(config)
+    yield made
+    made.close()
+
+
+@pytest.mark.model
+def test_a_request_leaves_a_message_and_an_event(pipeline: Pipeline, data_dir: Path, now: datetime) -> None:
+    events: list[Event] = []
+    result = pipeline.run(REQUEST, now, approve=approve_all, on_event=events.append)
+
+    assert result.answer.complete, result.answer.text
+    [message] = [json.loads(p.read_text()) for p in (data_dir / "messages" / "outbox").iterdir()]
+    assert "late" in message["message"]
+    calendars = [icalendar.Calendar.from_ical(p.read_bytes()) for p in (data_dir / "calendars").glob("*.ics")]
+    [event] = [e for c in calendars for e in c.walk("VEVENT") if "lunch" in str(e["SUMMARY"]).lower()]
+    assert event["DTSTART"].dt == datetime(2026, 5, 15, 12)
+    assert event["DTEND"].dt == datetime(2026, 5, 15, 13)
+
+    kinds = [type(event) for event in events]
+    assert kinds[0] is Selected
+    assert kinds.index(Wrote) < kinds.index(Planned) < kinds.index(Finished)
+
+
+@pytest.mark.model
+def test_what_is_declined_is_not_done(pipeline: Pipeline, data_dir: Path, now: datetime) -> None:
+    before = sorted(data_dir.rglob("*"))
+    result = pipeline.run(REQUEST, now, approve=decline_all)
+    assert not result.answer.complete
+    assert sorted(data_dir.rglob("*")) == before
+
+
+@pytest.mark.model
+def test_a_dry_run_changes_nothing(pipeline: Pipeline, data_dir: Path, now: datetime) -> None:
+    before = sorted(data_dir.rglob("*"))
+    result = pipeline.run(REQUEST, now, approve=approve_all, dry_run=True)
+    assert result.outcomes
+    assert sorted(data_dir.rglob("*")) == before
+
+
+@pytest.mark.model
+def test_a_new_yaml_file_is_a_tool_at_once(config: Config, tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "water_plant.yaml").write_text(
+        """
+name: water_plant
+app: garden
+description: Water a plant in the greenhouse.
+summary: water a plant
+effect: write
+parameters:
+  - {name: plant, type: string, description: Which plant.}
+returns: {type: status}
+examples: [Water the basil, give the tomatoes in the greenhouse some water]
+implementation:
+  command: [echo, "Watered the {plant}."]
+"""
+    )
+    pipeline = Pipeline(config.model_copy(update={"tools": (tmp_path / "mine",)}))
+    result = pipeline.run("Please water the orchid", now, approve=approve_all)
+    [outcome] = result.outcomes
+    assert outcome.step.tool == "water_plant"
+    assert outcome.output is not None and "orchid" in outcome.output.lower()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "🎉🎉🎉",
+        "text " + "very " * 700 + "late",
+        "把这个发给我妈妈",
+        'send "$1" and ${2} to \\"Omar\\"',
+        "1. join()\n2. send_sms(",
+    ],
+)
+def test_any_text_gives_a_plan_or_a_clear_error(pipeline: Pipeline, now: datetime, request_: str) -> None:
+    try:
+        planning = pipeline.plan(request_, now)
+    except PlannerError as error:
+        assert error.fix
+    else:
+        assert planning.plan.text().endswith("join()")
+
+
+@pytest.mark.parametrize("request_", ["", "  \n ", "x" * 10_000])
+def test_empty_and_endless_requests_are_refused(request_: str, tools: object) -> None:
+    with pytest.raises(RequestError):
+        Pipeline(Config()).plan(request_)
+
+
+class Scripted:
+    """A planner that writes what it is told, for what a small model does not do on demand."""
+
+    def __init__(self, *plans: str) -> None:
+        self.plans = list(plans)
+        self.asked: list[PlanRequest] = []
+        self.stopped = threading.Event()
+
+    def prompt(self, request: PlanRequest) -> str:
+        return request.request
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def stream(self, request: PlanRequest) -> Iterator[str]:
+        self.asked.append(request)
+        try:
+            yield from self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
+        finally:
+            self.stopped.set()
+
+    def close(self) -> None: ...
+
+
+def test_an_invalid_plan_is_planned_again_with_all_tools(data_dir: Path, now: datetime) -> None:
+    planner = Scripted("1. no_such_tool()\n2. join()", '1. open_note("Shopping list")\n2. join()')
+    result = Pipeline(Config(data_dir=data_dir), planner=planner).run("what is on my shopping list note", now)
+    assert result.answer.complete, result.answer.text
+    first, second = planner.asked
+    assert len(first.tools) < len(second.tools) == 16
+    assert "no_such_tool" in second.feedback
+
+
+def test_a_mendable_error_gets_one_more_plan(data_dir: Path, now: datetime) -> None:
+    planner = Scripted('1. open_note("Nonsense")\n2. join()', '1. open_note("Shopping list")\n2. join()')
+    result = Pipeline(Config(data_dir=data_dir), planner=planner).run("what is on my shopping list note", now)
+    assert result.answer.complete, result.answer.text
+
+
+def test_after_an_effect_nothing_is_planned_again(data_dir: Path, now: datetime) -> None:
+    planner = Scripted('1. create_reminder("Milk", due_date="tomorrow")\n2. open_note("Nonsense")\n3. join()')
+    result = Pipeline(Config(data_dir=data_dir), planner=planner).run("remind me", now, approve=approve_all)
+    assert len(planner.asked) == 1
+    assert [outcome.status for outcome in result.outcomes] == ["done", "failed"]
+
+
+def test_cancelling_stops_the_planner(data_dir: Path, now: datetime) -> None:
+    planner = Scripted("Thought: " + "on and on " * 100_000)
+
+    async def cancelled_soon() -> None:
+        task = asyncio.create_task(Pipeline(Config(data_dir=data_dir), planner=planner).arun("text Omar hello", now))
+        while not planner.asked:  # noqa: ASYNC110 — the planner runs in a thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert planner.stopped.is_set()
+
+    asyncio.run(cancelled_soon())
+
+
+def test_switched_off_apps_are_not_offered(data_dir: Path) -> None:
+    config = Config(data_dir=data_dir, disabled_apps=("messages", "mail"))
+    assert not {"send_sms", "compose_new_email"} & set(Pipeline(config).select("text Omar that I am late").names)
+
+
+def test_the_builtin_tools_have_an_implementation(tools: object) -> None:
+    import importlib
+
+    from pipeline.config import BUILTIN_TOOLS
+    from pipeline.spec import PythonTool
+
+    for spec in load_catalogue([BUILTIN_TOOLS]).values():
+        assert isinstance(spec.implementation, PythonTool)
+        module, function = spec.implementation.python.format(backend="desktop").split(":")
+        assert callable(getattr(importlib.import_module(module), function))
