@@ -138,8 +138,8 @@ class Executor:
             return Outcome(step, Status.DONE, output=f"<{tool.name}>")
         try:
             arguments = settle(step, tool, outputs, self._context.now)
-        except ElaborationError as error:
-            return Outcome(step, Status.FAILED, error=error)
+        except ElaborationError as wrong:
+            return Outcome(step, Status.FAILED, error=wrong)
         if needs_approval(tool.effect):
             async with asking:
                 if not await self._approve(Proposal(step, tool, arguments)):

@@ -32,8 +32,8 @@ class Route(StrEnum):
 class SelectionOptions:
     """How the selector weighs tokens against a missed tool."""
 
-    most: int = 8  # tools that are offered at most, prerequisites not counted
-    margin: float = 0.25  # offered are tools whose score is within this of the best one
+    most: int = 11  # tools that are offered at most, prerequisites not counted
+    margin: float = 0.3  # offered are tools whose score is within this of the best one
     floor: float = 0.12  # a best score below this says that the index knows nothing like it: all tools
 
 
@@ -93,9 +93,8 @@ class Selector:
 
 
 # Where one thing that is asked for ends and the next may begin, in English, Portuguese and Spanish.
-_BORDER = re.compile(
-    r"[.;!?\n]+\s+|,\s+|\s[-–—/&]\s|:\s|\s(?:and|then|also|plus|n|e|y|depois|luego|también|também)\s", re.IGNORECASE
-)
+_JOINED = r"(?:and|then|also|plus|n|e|y|depois|luego|también|também)"
+_BORDER = re.compile(rf"(?:[.;!?\n]+\s+|[,:]\s+|\s[-–—/&]\s)(?:{_JOINED}\s+)*|\s(?:{_JOINED}\s+)+", re.IGNORECASE)
 
 
 def clauses(request: str) -> list[str]:

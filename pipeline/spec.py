@@ -342,7 +342,7 @@ class ToolSpec(_Model):
         """Return the parameter of that name, or None."""
         return next((p for p in self.parameters if p.name == name), None)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the declaration, in hexadecimal: changes when anything in the spec does."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()

@@ -35,7 +35,7 @@ def test_a_request_leaves_a_message_and_an_event(pipeline: Pipeline, data_dir: P
 
     assert result.answer.complete, result.answer.text
     [message] = [json.loads(p.read_text()) for p in (data_dir / "messages" / "outbox").iterdir()]
-    assert "late" in message["message"]
+    assert "late" in message["text"]
     calendars = [icalendar.Calendar.from_ical(p.read_bytes()) for p in (data_dir / "calendars").glob("*.ics")]
     [event] = [e for c in calendars for e in c.walk("VEVENT") if "lunch" in str(e["SUMMARY"]).lower()]
     assert event["DTSTART"].dt == datetime(2026, 5, 15, 12)

@@ -79,10 +79,8 @@ def test_all_tools_where_nothing_is_alike_or_there_is_no_index(tools: Catalogue)
 
 
 def test_a_request_for_several_things_is_searched_by_its_clauses() -> None:
-    request = "Text Omar I'm late, then remind me to buy milk. Thanks"
-    assert clauses(request) == [request, "Text Omar I'm late", "remind me to buy milk. Thanks"] or clauses(request)[
-        1:
-    ] == ["Text Omar I'm late", "remind me to buy milk"]
+    request = "Text Omar I'm late, then remind me to buy milk. And where is the zoo?"
+    assert clauses(request) == [request, "Text Omar I'm late", "remind me to buy milk", "where is the zoo?"]
     assert clauses("Text Omar hello") == ["Text Omar hello"]
 
 

@@ -47,7 +47,7 @@ class Recipe:
     """How often what is done to a seed."""
 
     refill: float = 0.7  # a slot gets another value
-    join: float = 0.22  # two or three requests are joined
+    join: float = 0.5  # two or three requests are joined
     typos: float = 0.08  # the words around the slots are mistyped
     invented: float = 0.16  # the seed is one with invented tools
     rename: float = 0.06  # an offered tool has another name
@@ -154,11 +154,11 @@ class Corpus:
         """Ask two things in one breath."""
         rng = self._rng
         head, tail = first.query.rstrip(), second.query.strip()
-        if head[-1:] in ".?!" and rng.random() < 0.7:
+        if head[-1:] in ".?!" and rng.random() < 0.4:
             link = rng.choice([" ", " ", " Also, ", " And ", " Then: ", " Oh, and "])
         else:
             head = head.rstrip(".")
-            link = rng.choice([" and ", ", and ", "; ", ", then ", " and also ", ". ", ", ", " plus ", " & ", "\n"])
+            link = rng.choice([" and ", " and ", " and ", ", and ", "; ", ", then ", " and also ", ". ", ", ", " plus ", " & ", "\n"])
             if tail[1:2].islower() and rng.random() < 0.8 and not tail.startswith(("I ", "I'")):
                 tail = tail[0].lower() + tail[1:]
         if first.seeds[0].language != "en":
@@ -276,8 +276,7 @@ def rank_tools(seeds: Sequence[Seed], tools: Catalogue) -> dict[str, list[str]]:
     index = ToolIndex.build(tools, Embedder())
     rankings = {}
     for seed in seeds:
-        query = re.sub(r"\{(\w+)\}", lambda m, seed=seed: seed.slots[m[1]].value, seed.query)
-        scores = index.search([query])
+        scores = index.search([seed.as_written])
         rankings[seed.id] = sorted(scores, key=lambda name: -scores[name])
     return rankings
 

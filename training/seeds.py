@@ -8,6 +8,7 @@ signature that it never saw.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ class Seed:
     slots: Mapping[str, Slot]
     calls: tuple[Call, ...]
     tools: tuple[ToolSpec, ...] = ()  # invented tools that it brings
+
+    @property
+    def as_written(self) -> str:
+        """The request with its own values in the slots."""
+        return re.sub(r"\{(\w+)\}", lambda match: self.slots[match[1]].value, self.query)
 
     @property
     def language(self) -> str:
