@@ -24,14 +24,16 @@ _CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\nt$]|\$[^0-9{"\\\x00-\x1f$]'
 _NAME_CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\$]'
 
 
-def step_grammar(tools: Catalogue, earlier: Sequence[Type], *, longest: int = 400, times: Sequence[str] = ()) -> str:
+def step_grammar(
+    tools: Catalogue, earlier: Sequence[Type], *, longest: int = 400, times: Sequence[str] | None = None
+) -> str:
     """Return the grammar of the next step, with its number and the newline after it.
 
     Args:
         tools: The tools that may be called.
         earlier: What the steps so far return, in order.
         longest: Of a string, in characters: a model that repeats itself comes to an end.
-        times: The only words that times may be said in; any, if there are none.
+        times: The only words that times may be said in, if not None; where there are none, no time need be said.
     """
     number = len(earlier) + 1
     rules = _Rules(earlier, longest, times)
@@ -49,7 +51,7 @@ class _Call:
 class _Rules:
     """The rules for argument values that the calls so far have asked for."""
 
-    def __init__(self, earlier: Sequence[Type], longest: int, times: Sequence[str]) -> None:
+    def __init__(self, earlier: Sequence[Type], longest: int, times: Sequence[str] | None) -> None:
         self._longest, self._times = longest, times
         self._earlier = list(enumerate(earlier, 1))
         self._rules: dict[str, str] = {}
@@ -60,7 +62,8 @@ class _Rules:
     def call(self, tool: ToolSpec) -> _Call:
         """Return the rule for a tool's arguments: the required by position, then any others by name, in order."""
         required = ' ", " '.join(self._value(p) for p in tool.required)
-        optional = [p for p in writable(tool) if not p.required]
+        untimed = self._times is not None and not self._times
+        optional = [p for p in writable(tool) if not p.required and not (untimed and p.type is Type.DATETIME)]
         named = [f'"{p.name}=" {self._value(p)}' for p in optional]
         if required:
             return _Call(tool.name, " ".join([required, *(f'(", " {item})?' for item in named)]))

@@ -184,7 +184,7 @@ class Pipeline:
             self.tools.only(selection.tools),
             self.config.instructions,
             feedback,
-            times=find_times(request, now) if feedback else (),
+            times=find_times(request, now) if feedback else None,
             now=now,
         )
         surface = self._write(asked, on_event) if asked.tools else ""

@@ -33,6 +33,7 @@ class SelectionOptions:
     """How the selector weighs tokens against a missed tool."""
 
     most: int = 11  # tools that are offered at most, prerequisites not counted
+    least: int = 6  # tools that are offered at least: a small model chooses better among several
     margin: float = 0.3  # offered are tools whose score is within this of the best one
     floor: float = 0.12  # a best score below this says that the index knows nothing like it: all tools
 
@@ -77,7 +78,8 @@ class Selector:
             chosen, route = set(self._tools), Route.ALL
         else:
             ranked = sorted(scores, key=lambda name: -scores[name])[: self._options.most]
-            chosen = {name for name in ranked if scores[name] >= best - self._options.margin}
+            near = {name for name in ranked if scores[name] >= best - self._options.margin}
+            chosen = near.union(ranked[: self._options.least])
             route = Route.INDEX
         return Selection(
             tools=tuple(name for name in self._tools if name in chosen),

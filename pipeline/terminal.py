@@ -48,9 +48,11 @@ class RunView:
         match event:
             case Selected(selection):
                 self._heading("Tools", f"{_WHY[selection.route]}, {selection.milliseconds:.0f} ms")
-                self._console.print(f"  {', '.join(selection.tools) or 'none'}", highlight=False)
+                self._console.print(f"  {', '.join(selection.tools) or 'none'}", highlight=False, soft_wrap=True)
                 if selection.implied:
-                    self._console.print(f"  [dim]and to look things up: {', '.join(sorted(selection.implied))}[/]")
+                    self._console.print(
+                        f"  [dim]and to look things up: {', '.join(sorted(selection.implied))}[/]", soft_wrap=True
+                    )
             case Wrote(text):
                 if not self._writing:
                     self._heading("Plan", "as the model writes it")

@@ -32,15 +32,35 @@ NOTE = 'create_note("fees", "x", "")'
     ("plan", "success", "arguments"),
     [
         # the order of independent steps, case and accents do not matter
-        (f'1. {NOTE}\n2. get_phone_number("omar")\n3. get_phone_number("Ruairi")\n4. send_sms(["$2", "$3"], "The CAKE!")\n5. join()', True, True),
+        (
+            f'1. {NOTE}\n2. get_phone_number("omar")\n3. get_phone_number("Ruairi")\n4. send_sms(["$2", "$3"], "The CAKE!")\n5. join()',
+            True,
+            True,
+        ),
         # the right graph, another person
-        (f'1. get_phone_number("Tadhg")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. {NOTE}\n5. join()', True, False),
+        (
+            f'1. get_phone_number("Tadhg")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. {NOTE}\n5. join()',
+            True,
+            False,
+        ),
         # the right graph, without the word that the message must have
-        (f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "pie")\n4. {NOTE}\n5. join()', True, False),
+        (
+            f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "pie")\n4. {NOTE}\n5. join()',
+            True,
+            False,
+        ),
         # a dependency is missing
-        (f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1"], "cake")\n4. {NOTE}\n5. join()', False, False),
+        (
+            f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1"], "cake")\n4. {NOTE}\n5. join()',
+            False,
+            False,
+        ),
         # a step is missing, or too many, or all
-        ('1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. join()', False, False),
+        (
+            '1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. join()',
+            False,
+            False,
+        ),
         ("1. join()", False, False),
     ],
 )

@@ -158,7 +158,9 @@ class Corpus:
             link = rng.choice([" ", " ", " Also, ", " And ", " Then: ", " Oh, and "])
         else:
             head = head.rstrip(".")
-            link = rng.choice([" and ", " and ", " and ", ", and ", "; ", ", then ", " and also ", ". ", ", ", " plus ", " & ", "\n"])
+            link = rng.choice(
+                [" and ", " and ", " and ", ", and ", "; ", ", then ", " and also ", ". ", ", ", " plus ", " & ", "\n"]
+            )
             if tail[1:2].islower() and rng.random() < 0.8 and not tail.startswith(("I ", "I'")):
                 tail = tail[0].lower() + tail[1:]
         if first.seeds[0].language != "en":

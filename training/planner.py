@@ -1,6 +1,6 @@
 """Fine-tunes the planner: LoRA on a small language model, from corpus to adapter.
 
-    python -m training.planner --out runs/planner --steps 2600
+    python -m training.planner --out runs/planner --steps 960
 
 Completion-only loss, with the LM head run only where there is loss; batches of requests of like length; bfloat16
 matrix products; a checkpoint that a killed run resumes from. The base is read from its GGUF file, and tokens are those of
@@ -37,8 +37,8 @@ END = "<|im_end|>"
 class Settings:
     """What a run is made of; saved beside its result."""
 
-    steps: int = 2600
-    batch: int = 16  # examples a step
+    steps: int = 960
+    batch: int = 12  # examples a step
     rank: int = 32
     alpha: int = 64
     learning_rate: float = 1e-3

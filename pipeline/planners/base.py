@@ -27,7 +27,7 @@ class PlanRequest:
     tools: Catalogue  # the tools that it may call
     instructions: tuple[str, ...] = ()  # the person's standing instructions, such as "always cc Nick"
     feedback: str = ""  # why a replan is made; empty the first time
-    times: tuple[str, ...] = ()  # the only words that times may be said in, where the first ones were not understood
+    times: tuple[str, ...] | None = None  # the only words for times, where the first ones were not understood
     now: datetime = field(default_factory=datetime.now)  # for models that work dates out themselves
 
 
