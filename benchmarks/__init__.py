@@ -1,0 +1,1 @@
+"""What Tool-RAG saves, measured: `make bench`."""
