@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pipeline.config import Config
-from pipeline.errors import ConfigError, TinyAgentError
+from pipeline.errors import ConfigError, TinyAgentError, did_you_mean
 from pipeline.spec import NAME, SpecError, ToolSpec, load_catalogue, load_spec
 
 if TYPE_CHECKING:
@@ -352,14 +352,11 @@ def tools_list(config: Config, as_json: bool) -> None:
 @settings_options
 def tools_show(config: Config, name: str, as_json: bool) -> None:
     """Show one tool: its signature, parameters, rules and examples."""
-    import difflib
-
     from pipeline.prompt import signature
 
     catalogue = config.catalogue()
     if name not in catalogue:
-        near = difflib.get_close_matches(name, catalogue, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else "'tinyagent tools list' lists them"
+        fix = did_you_mean(name, catalogue, "'tinyagent tools list' lists them")
         raise ConfigError(f"there is no tool {name!r}", fix=fix)
     spec = catalogue[name]
     if as_json:
@@ -559,18 +556,14 @@ def models_pull(config: Config, name: str) -> None:
 
 
 def _model_named(config: Config, name: str | None) -> Model:
-    import difflib
-
     from pipeline.models import DEFAULT, registry
 
     known = registry(config.models)
     chosen = name or DEFAULT
     if chosen in known:
         return known[chosen]
-    near = difflib.get_close_matches(chosen, known, n=1)
-    raise ConfigError(
-        f"there is no model {chosen!r}", fix=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    )
+    fix = did_you_mean(chosen, known, f"there are {', '.join(known)}")
+    raise ConfigError(f"there is no model {chosen!r}", fix=fix)
 
 
 def _console(*, stderr: bool = True) -> Console:

@@ -7,7 +7,6 @@ by `model_copy`. This module opens no model and no data.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.spec import Catalogue, load_catalogue
 
 APP = "tinyagent"
@@ -117,7 +116,7 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         sections: Mapping[str, type[BaseModel]] = {"planner": PlannerConfig, "selection": SelectionConfig}
         section = sections.get(str(first["loc"][0]), Config) if len(first["loc"]) > 1 else Config
-        near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(section.model_fields)}"
+        known = section.model_fields
+        fix = did_you_mean(str(first["loc"][-1]), known, f"the settings are {', '.join(known)}")
         return ConfigError(f"{path}: {name!r} is not a setting", fix=fix)
     return ConfigError(f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}")

@@ -7,6 +7,8 @@ A stage refines it where its callers react differently; those classes stand besi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TinyAgentError(Exception):
     """Something went wrong that a person can be told about.
@@ -41,3 +43,11 @@ class MissingExtra(TinyAgentError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs the package {package!r}", fix=f"pip install 'tinyagent-edge[{extra}]'")
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a mend for a wrong name: the nearest known one, or `otherwise` where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise

@@ -56,14 +56,10 @@ class RunView:
             case Wrote(text):
                 if not self._writing:
                     self._heading("Plan", "as the model writes it")
+                    self._console.print("  ", end="")
                     self._writing = True
-                self._console.print(
-                    text.replace("\n", "\n  ") if self._started(text) else text,
-                    end="",
-                    markup=False,
-                    highlight=False,
-                    style="dim",
-                )
+                indented = text.replace("\n", "\n  ")
+                self._console.print(indented, end="", markup=False, highlight=False, style="dim")
             case Planned(plan):
                 self._end_writing()
                 self._heading("Full plan", "lookups, dates and defaults worked out")
@@ -85,9 +81,6 @@ class RunView:
 
     def _heading(self, title: str, note: str) -> None:
         self._console.print(f"[bold]{title}[/]" + (f"  [dim]{escape(note)}[/]" if note else ""), highlight=False)
-
-    def _started(self, text: str) -> bool:
-        return "\n" in text
 
     def _end_writing(self) -> None:
         if self._writing:

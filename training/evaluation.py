@@ -24,7 +24,7 @@ from typing import Any
 import networkx as nx
 
 from pipeline.config import builtin_tools
-from pipeline.plan import Plan, PlanError, Ref, Template, Value, parse_plan, parse_text, references
+from pipeline.plan import Plan, PlanError, Ref, Template, Value, parse_plan, parse_text, references, renumber
 from pipeline.spec import Catalogue
 
 Gold = Sequence[Mapping[str, Any]]  # steps of {"tool", "args"}
@@ -101,7 +101,7 @@ def _agree(gold: Any, made: Value, number: int, mapping: Mapping[int, int]) -> b
     match gold:
         case {"contains": words}:
             text = _plain(made)
-            return all(_plain(_mapped(_value(word, number), mapping)) in text for word in words)
+            return all(_plain(renumber(_value(word, number), mapping)) in text for word in words)
         case list():
             if not isinstance(made, tuple) or len(made) != len(gold):
                 return False
@@ -110,19 +110,9 @@ def _agree(gold: Any, made: Value, number: int, mapping: Mapping[int, int]) -> b
                 for order in permutations(made)
             )
         case str():
-            return _plain(_mapped(_value(gold, number), mapping)) == _plain(made)
+            return _plain(renumber(_value(gold, number), mapping)) == _plain(made)
         case _:
             return bool(gold == made)
-
-
-def _mapped(value: Value, mapping: Mapping[int, int]) -> Value:
-    match value:
-        case Ref(step):
-            return Ref(mapping[step])
-        case Template(parts):
-            return Template(tuple(Ref(mapping[p.step]) if isinstance(p, Ref) else p for p in parts))
-        case _:
-            return value
 
 
 def _plain(value: Value) -> str:

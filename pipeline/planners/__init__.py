@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.planners.base import Planner, PlannerError, PlanRequest
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def _llama(config: Config) -> Planner:
 
 def _model(config: Config) -> Model:
     """Return the model that the settings name: one of the registry, or a GGUF file."""
-    import difflib
-
     from pipeline.models import LocalFile, Model, registry
 
     name, known = config.planner.model, registry(config.models)
@@ -65,6 +63,5 @@ def _model(config: Config) -> Model:
     path = Path(name).expanduser()
     if path.suffix == ".gguf" or path.is_file():
         return Model(path.name, "the user's own file", "not stated", None, None, LocalFile(path))
-    near = difflib.get_close_matches(name, known, n=1)
-    fix = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(known)}; or name a GGUF file"
+    fix = did_you_mean(name, known, f"the models are {', '.join(known)}; or name a GGUF file")
     raise ConfigError(f"there is no model {name!r}", fix=fix)
