@@ -1,7 +1,7 @@
 """Rows to train and test the classifier on: a request and the tools of its surface plan.
 
 `split` divides the seeds into those to train on and those held out, `generated` makes endless rows of seeds
-as `training.corpus` makes requests, `written` gives each seed once as it was written, `mixed` adds natural
+as `training.composition` makes requests, `written` gives each seed once as it was written, `mixed` adds natural
 utterances. Lookups that a tool needs are no label of it: the selector closes over them from the types.
 """
 
@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.spec import Catalogue
-from training.corpus import Corpus, Recipe, Request
-from training.planner import held_out
-from training.seeds import Seed
+from training.composition import Composition, Recipe, Request
+from training.seeds import Seed, held_out
 
 RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.06)
 AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, invented=0.0)
@@ -64,14 +63,14 @@ def split(seeds: Sequence[Seed], *, share: float, pen: str) -> Parts:
 
 def generated(seeds: Sequence[Seed], tools: Catalogue, *, seed: int) -> Iterator[Row]:
     """Yield endless rows: slots refilled, requests joined, words mistyped."""
-    for request in Corpus(seeds, tools, {}, seed=seed, recipe=RECIPE).requests():
+    for request in Composition(seeds, tools, {}, seed=seed, recipe=RECIPE).requests():
         yield _row(request, tools)
 
 
 def written(seeds: Sequence[Seed], tools: Catalogue) -> list[Row]:
     """Return each seed once, as it was written."""
-    corpus = Corpus(seeds, tools, {}, recipe=AS_WRITTEN)
-    return [_row(corpus.fill(seed), tools) for seed in seeds]
+    composition = Composition(seeds, tools, {}, recipe=AS_WRITTEN)
+    return [_row(composition.fill(seed), tools) for seed in seeds]
 
 
 def mixed(seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, share: float, seed: int) -> Iterator[Row]:

@@ -176,7 +176,7 @@ of request and tool.
 
 ## Data
 
-The seeds of `training/seeds` (written for this project), refilled, joined and mistyped by `training.corpus`.
+The seeds of `training/seeds` (written for this project), refilled, joined and mistyped by `training.composition`.
 {_CORPORA if training["natural"] else "No public corpus."}
 
 ## Limits

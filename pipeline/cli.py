@@ -1,4 +1,4 @@
-"""The command line: `tinyagent run | plan | select | tools | models | init`.
+"""The command line: `tinyagent run | plan | select | tools | models | init`, and `corpus | train | eval` of `training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
 them to standard error; `--json` prints one JSON document. Exit status: 0 done, 1 not done, 2 wrong usage or settings, 3
@@ -7,13 +7,14 @@ done in part, 130 interrupted. No command shows a traceback for bad input.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -54,7 +55,25 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Group(click.Group):
+    """Commands, some of which are imported only when they are named or listed."""
+
+    elsewhere: ClassVar = {"corpus": "training.cli:corpus", "train": "training.cli:train", "eval": "training.cli:eval_"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, our own first."""
+        return [*super().list_commands(ctx), *self.elsewhere]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now if it lives elsewhere."""
+        if cmd_name not in self.elsewhere:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.elsewhere[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tinyagent-edge", prog_name="tinyagent")
 def cli() -> None:
     """Turn a request in plain words into an executed plan, on this machine.
@@ -150,14 +169,14 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
     from pipeline.pipeline import Pipeline
     from pipeline.terminal import RunView, TerminalApprover, can_ask
 
-    console = _console()
-    approve = approve_all if yes else TerminalApprover(console) if can_ask() else decline_all
-    view = ignore if as_json else RunView(console)
+    terminal = console()
+    approve = approve_all if yes else TerminalApprover(terminal) if can_ask() else decline_all
+    view = ignore if as_json else RunView(terminal)
     result = Pipeline(config).run(request, now, approve=approve, on_event=view, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
     else:
-        console.print("[bold]Answer[/]")
+        terminal.print("[bold]Answer[/]")
         click.echo(result.answer.text)
         if approve is decline_all and not dry_run and any(o.status == "declined" for o in result.outcomes):
             click.echo("Nobody was there to approve; give --yes to do writes and sends without asking.", err=True)
@@ -192,7 +211,7 @@ def plan(
     if batch and out:
         return _plan_batch(pipeline, batch, out)
     assert request is not None
-    planning = pipeline.plan(request, now, on_event=ignore if as_json else RunView(_console()))
+    planning = pipeline.plan(request, now, on_event=ignore if as_json else RunView(console()))
     if as_json:
         click.echo(json.dumps({"request": request, **_planning_json(planning)}, ensure_ascii=False, indent=2))
     elif not sys.stderr.isatty():
@@ -226,7 +245,7 @@ def select(config: Config, request: str, explain: bool, as_json: bool) -> None:
             )
         )
     elif explain:
-        print_explained(selection, _console(stderr=False))
+        print_explained(selection, console(stderr=False))
     else:
         click.echo("\n".join(selection.names))
 
@@ -235,70 +254,27 @@ def _plan_batch(pipeline: Pipeline, batch: Path, out: Path) -> int:
     """Plan every row; the output appears when it is whole."""
     from rich.progress import track
 
-    rows = list(_rows(batch))
-    scratch = out.with_name(out.name + ".part")
+    from pipeline.batch import planned, read_requests, write_lines
+
+    requests = list(read_requests(batch))
     failed = 0
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            for row in track(rows, "Planning", console=_console(), disable=not sys.stderr.isatty()):
-                line = _batch_line(pipeline, row)
-                failed += "error" in line
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        scratch.replace(out)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", fix="name another file with --out") from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    click.echo(f"{len(rows) - failed} of {len(rows)} requests planned, in {out}", err=True)
-    return 0 if failed == 0 else 3 if failed < len(rows) else 1
 
+    def lines() -> Iterator[dict[str, Any]]:
+        nonlocal failed
+        for request in track(requests, "Planning", console=console(), disable=not sys.stderr.isatty()):
+            line = planned(pipeline, request)
+            failed += "error" in line
+            yield line
 
-def _batch_line(pipeline: Pipeline, row: dict[str, Any]) -> dict[str, Any]:
-    try:
-        planning = pipeline.plan(row["query"], row["now"])
-    except TinyAgentError as error:
-        return {"id": row["id"], "error": str(error)}
-    return {
-        "id": row["id"],
-        "tools": list(planning.selection.names),
-        "route": planning.selection.route,
-        "plan": planning.plan.text(),
-        "prompt_tokens": planning.prompt_tokens,
-        "full_prompt_tokens": planning.full_prompt_tokens,
-        "retrieval_ms": round(planning.selection.milliseconds, 2),
-        "plan_ms": round(planning.milliseconds, 2),
-    }
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            yield {"id": row["id"], "query": str(row["query"]), "now": datetime.fromisoformat(row["now"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{path}:{number}: not a request: {error!r}",
-                fix='a line is {"id": …, "now": "YYYY-MM-DD HH:MM:SS", "query": "…"}',
-            ) from None
+    write_lines(lines(), out)
+    click.echo(f"{len(requests) - failed} of {len(requests)} requests planned, in {out}", err=True)
+    return 0 if failed == 0 else 3 if failed < len(requests) else 1
 
 
 def _planning_json(planning: Planning) -> dict[str, Any]:
-    return {
-        "tools": list(planning.selection.names),
-        "route": planning.selection.route,
-        "surface_plan": planning.surface,
-        "plan": planning.plan.text(),
-        "prompt_tokens": planning.prompt_tokens,
-        "full_prompt_tokens": planning.full_prompt_tokens,
-        "retrieval_ms": round(planning.selection.milliseconds, 2),
-        "plan_ms": round(planning.milliseconds, 2),
-    }
+    from pipeline.batch import summary
+
+    return {"surface_plan": planning.surface, **summary(planning)}
 
 
 def _result_json(request: str, result: Result) -> dict[str, Any]:
@@ -343,7 +319,7 @@ def tools_list(config: Config, as_json: bool) -> None:
     table = Table("Tool", "App", "Effect", "What it does", box=None, pad_edge=False, header_style="bold")
     for spec in catalogue.values():
         table.add_row(spec.name, spec.app, spec.effect, spec.description)
-    _console(stderr=False).print(table)
+    console(stderr=False).print(table)
 
 
 @tools.command("show")
@@ -521,7 +497,7 @@ def models_list(config: Config, as_json: bool) -> None:
             model.sha256[:12] + "…" if model.sha256 else "not pinned",
             model.description,
         )
-    _console(stderr=False).print(table)
+    console(stderr=False).print(table)
 
 
 @models.command("path")
@@ -549,7 +525,7 @@ def models_pull(config: Config, name: str) -> None:
     from pipeline.models import pull
 
     model = _model_named(config, name)
-    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=_console(), transient=True) as bar:
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console(), transient=True) as bar:
         task = bar.add_task(model.name, total=model.size)
         path = pull(model, lambda done, total: bar.update(task, completed=done, total=total))
     click.echo(f"{path} ({model.licence}, {model.pin})")
@@ -566,7 +542,8 @@ def _model_named(config: Config, name: str | None) -> Model:
     raise ConfigError(f"there is no model {chosen!r}", fix=fix)
 
 
-def _console(*, stderr: bool = True) -> Console:
+def console(*, stderr: bool = True) -> Console:
+    """Return the terminal to write to."""
     from rich.console import Console
 
     return Console(stderr=stderr)

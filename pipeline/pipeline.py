@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -90,12 +90,20 @@ class Pipeline:
         """
         return self._selector.select(_checked(request))
 
-    def plan(self, request: str, now: datetime | None = None, *, on_event: OnEvent = ignore) -> Planning:
+    def plan(
+        self,
+        request: str,
+        now: datetime | None = None,
+        *,
+        offered: Collection[str] | None = None,
+        on_event: OnEvent = ignore,
+    ) -> Planning:
         """Return the full plan for a request; nothing is run.
 
         Args:
             request: The person's words.
             now: When they were said, local time without a zone; the present by default.
+            offered: Names of the tools to offer to the planner; by default the selector selects them.
             on_event: Told what happens, in this thread.
 
         Raises:
@@ -103,10 +111,10 @@ class Pipeline:
             TinyAgentError: No plan could be made; the message says why.
         """
         now = now or datetime.now()
-        selection = self.select(request)
+        selection = self.select(request) if offered is None else Selection.given(offered, self.tools)
         on_event(Selected(selection))
         try:
-            return self._plan(request, now, selection, on_event=on_event)
+            return self._plan(_checked(request), now, selection, on_event=on_event)
         except (PlanError, ElaborationError) as error:
             on_event(Replanning(str(error)))
             return self._replan(request, now, str(error), on_event)
@@ -166,8 +174,8 @@ class Pipeline:
 
     def close(self) -> None:
         """Free the models."""
-        if "_planner" in self.__dict__:
-            self._planner.close()
+        if "planner" in self.__dict__:
+            self.planner.close()
 
     def _replan(self, request: str, now: datetime, feedback: str, on_event: OnEvent) -> Planning:
         """Plan once more: with all tools, and with times only as they stand in the request."""
@@ -196,15 +204,15 @@ class Pipeline:
             selection=selection,
             surface=surface,
             plan=plan,
-            prompt_tokens=self._planner.count_tokens(self._planner.prompt(asked)),
-            full_prompt_tokens=self._planner.count_tokens(self._planner.prompt(everything)),
+            prompt_tokens=self.planner.count_tokens(self.planner.prompt(asked)),
+            full_prompt_tokens=self.planner.count_tokens(self.planner.prompt(everything)),
             milliseconds=milliseconds,
         )
 
     def _write(self, asked: PlanRequest, on_event: OnEvent) -> str:
         """Return what the planner writes, up to the plan's end; a text that cannot become a plan ends it early."""
         parser, written = PlanParser(), ""
-        with closing(_generator(self._planner.stream(asked))) as pieces:
+        with closing(_generator(self.planner.stream(asked))) as pieces:
             for piece in pieces:
                 written += piece
                 on_event(Wrote(piece))
@@ -246,7 +254,8 @@ class Pipeline:
         return ToolIndex.load_or_build(self.tools, Embedder(), cache_path() / "index")
 
     @cached_property
-    def _planner(self) -> Planner:
+    def planner(self) -> Planner:
+        """What writes plans; made at its first use."""
         if self._given_planner is not None:
             return self._given_planner
         from pipeline.planners import make_planner

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -47,6 +47,12 @@ class Selection:
     route: Route
     scores: Mapping[str, float] = field(default_factory=dict)  # cosine by tool; empty on the route `all`
     milliseconds: float = 0.0
+
+    @classmethod
+    def given(cls, names: Collection[str], tools: Catalogue) -> Selection:
+        """Return the selection of tools that somebody else chose."""
+        chosen = tuple(name for name in tools if name in names)
+        return cls(chosen, tools.prerequisites(chosen), Route.ALL)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,84 +1,104 @@
-"""Scoring: what makes two plans the same, and when arguments agree."""
+"""Evaluation: from rows with gold plans to a report, and from corpus files."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.pipeline import Pipeline
 from pipeline.spec import Catalogue
 
 pytest.importorskip("networkx")
+pytest.importorskip("faker")
 
-from training.evaluation import Score, score
+from training.evaluation import Evaluation, compare, evaluate, read_cases
+from training.examples import Example, Offer, write
 
-GOLD: dict[str, Any] = {
-    "plans": [
-        {
-            "steps": [
-                {"tool": "get_phone_number", "args": {"name": "Ruairí"}},
-                {"tool": "get_phone_number", "args": {"name": "Omar"}},
-                {"tool": "send_sms", "args": {"recipients": ["$1", "$2"], "message": {"contains": ["cake"]}}},
-                {"tool": "create_note", "args": {"name": "Fees", "folder": ""}},
-            ]
-        }
+ROWS: list[dict[str, Any]] = [
+    {
+        "id": "r1",
+        "now": "2026-05-13 09:30:00",
+        "query": "text Omar hello",
+        "tags": ["sms", "terse"],
+        "plans": [
+            {
+                "steps": [
+                    {"tool": "get_phone_number", "args": {"name": "Omar"}},
+                    {"tool": "send_sms", "args": {"recipients": ["$1"], "message": {"contains": ["hello"]}}},
+                ]
+            }
+        ],
+    },
+    {"id": "r2", "now": "2026-05-13 09:30:00", "query": "how are you?", "plans": [{"steps": []}]},
+]
+SMS = '1. get_phone_number("Omar")\n2. send_sms(["$1"], "Hello")\n3. join()'
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def test_given_plans_are_compared(tools: Catalogue, rows: Path) -> None:
+    lines = [
+        {"id": "r1", "plan": SMS, "tools": ["send_sms", "get_phone_number"], "prompt_tokens": 90}
+        | {"full_prompt_tokens": 300, "retrieval_ms": 1.0, "plan_ms": 200.0},
+        {"id": "r2", "error": "no plan"},
     ]
-}
-NEEDED = ["get_phone_number", "send_sms", "create_note"]
-NOTE = 'create_note("fees", "x", "")'
+    evaluation = Evaluation(compare(read_cases(rows), lines, tools))
+    assert evaluation.figures.count == 2
+    assert evaluation.figures.success == evaluation.figures.well_formed == 0.5
+    assert evaluation.by_tag()["terse"].arguments == 1.0
+    assert evaluation.by_steps()["0 steps"].success == 0.0
+    assert evaluation.costs()["prompt_tokens"] == 90
+    assert "[malformed] r2" in evaluation.failures()
+    assert "r1" not in evaluation.failures()
+    assert "| terse | 1 | 100.0% |" in evaluation.markdown("rows")
 
 
-@pytest.mark.parametrize(
-    ("plan", "success", "arguments"),
-    [
-        # the order of independent steps, case and accents do not matter
-        (
-            f'1. {NOTE}\n2. get_phone_number("omar")\n3. get_phone_number("Ruairi")\n4. send_sms(["$2", "$3"], "The CAKE!")\n5. join()',
-            True,
-            True,
-        ),
-        # the right graph, another person
-        (
-            f'1. get_phone_number("Tadhg")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. {NOTE}\n5. join()',
-            True,
-            False,
-        ),
-        # the right graph, without the word that the message must have
-        (
-            f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "pie")\n4. {NOTE}\n5. join()',
-            True,
-            False,
-        ),
-        # a dependency is missing
-        (
-            f'1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1"], "cake")\n4. {NOTE}\n5. join()',
-            False,
-            False,
-        ),
-        # a step is missing, or too many, or all
-        (
-            '1. get_phone_number("Ruairí")\n2. get_phone_number("Omar")\n3. send_sms(["$1", "$2"], "cake")\n4. join()',
-            False,
-            False,
-        ),
-        ("1. join()", False, False),
-    ],
-)
-def test_success_and_arguments(tools: Catalogue, plan: str, success: bool, arguments: bool) -> None:
-    made = {"plan": plan, "tools": NEEDED}
-    assert score(GOLD, made, tools) == Score(True, True, success, arguments, 3)
+def test_a_row_without_a_plan_counts(tools: Catalogue, rows: Path) -> None:
+    assert Evaluation(compare(read_cases(rows), [], tools)).figures.well_formed == 0.0
 
 
-def test_a_failed_row_is_not_well_formed(tools: Catalogue) -> None:
-    assert score(GOLD, {"error": "…", "tools": NEEDED}, tools) == Score(False, True, False, False, 3)
-    assert not score(GOLD, {"plan": "1. send_sms(", "tools": NEEDED}, tools).well_formed
+def test_plans_are_made_by_the_pipeline(config: Config, rows: Path) -> None:
+    evaluation = Evaluation(evaluate(read_cases(rows), Pipeline(config)))
+    assert evaluation.figures.well_formed == 1.0
+    assert evaluation.costs()["plan_ms_median"] > 0
 
 
-def test_recall_asks_for_every_tool(tools: Catalogue) -> None:
-    assert not score(GOLD, {"plan": "1. join()", "tools": ["send_sms"]}, tools).recall
+def test_examples_of_a_corpus_are_cases(config: Config, tmp_path: Path) -> None:
+    renamed = Offer(("create_reminder", "send_sms"), {"send_sms": "text_message"}, (), ())
+    example = Example(
+        "text Omar hello from the $5 stall",
+        '1. text_message(["Omar"], "hello from the \\$5 stall")\n2. join()',
+        renamed,
+        split="test",
+        styles=("terse",),
+    )
+    unsaid = Example("how are you today?", "1. join()", Offer(("open_note",), {}, (), ()), split="train")
+    write([example, unsaid], tmp_path / "corpus.jsonl")
+    [case] = read_cases(tmp_path / "corpus.jsonl")
+    assert case.tags == ("terse", "en")
+    assert [step["tool"] for step in case.golds[0]] == ["get_phone_number", "text_message"]
+    assert case.golds[0][1]["args"] == {"recipients": ["$1"], "message": "hello from the \\$5 stall"}
+    [outcome] = evaluate([case], Pipeline(config))
+    assert outcome.line["tools"] == ["create_reminder", "get_phone_number", "text_message"]
 
 
-def test_nothing_to_do_is_a_plan_too(tools: Catalogue) -> None:
-    nothing = {"plans": [{"steps": []}]}
-    assert score(nothing, {"plan": "1. join()", "tools": []}, tools).arguments
-    assert not score(nothing, {"plan": '1. open_note("x", "")\n2. join()', "tools": []}, tools).success
+def test_what_cannot_be_evaluated_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "r1", "now": "2026-05-13 09:30:00", "query": "hi"}\n')
+    with pytest.raises(ConfigError, match="no gold plans"):
+        read_cases(path)
+    path.write_text("not json\n")
+    with pytest.raises(ConfigError, match="JSON"):
+        read_cases(path)
+    with pytest.raises(ConfigError):
+        read_cases(tmp_path / "none.jsonl")

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import networkx as nx
 import pytest
 
 from pipeline.config import builtin_tools
-from pipeline.elaborate import elaborate
 from pipeline.plan import Plan, Ref, Template, Value, escape_dollars, parse_plan, parse_text, references
 from pipeline.prompt import compact
 from pipeline.spec import Catalogue, ToolSpec, Type
+from training.checks import elaborated
 from training.seeds import Seed, load_seeds
 from training.surface import Call, to_surface
 
 TOOLS = builtin_tools()
 SEEDS = load_seeds()
-NOW = datetime(2026, 3, 4, 10, 20)  # a Wednesday
 
 
 def surface(*calls: Call) -> list[str]:
@@ -190,7 +188,7 @@ def test_elaboration_gives_the_plan_of_every_seed_back(pen: str) -> None:
             calls = filled(seed)
             plan = to_surface(calls, tools)
             assert parse_plan(plan.text()) == plan
-            full = elaborate(plan, tools, NOW)
+            full = elaborated(plan, tools)
             if not alike(graph_of_plan(full, tools), graph_of_calls(calls, tools)):
                 different[seed.id] = (calls, full.text())
     assert not different

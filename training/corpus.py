@@ -1,309 +1,208 @@
-"""Seeds → the corpus that the planner is trained on.
+"""The corpus: examples of a source, checked, none nearly the same as another, divided for training, validation and test.
 
-Each example is a request, the tools that the planner is offered, and the surface plan that it should write. From a seed an
-example comes in stages, each a function below: slots are refilled, requests are joined to longer ones, typing errors
-are put in, and the tool list is made as a selector makes it: the needed tools among likely wrong ones, sometimes
-renamed, sometimes with tools that were invented for a seed, sometimes without the one that is needed.
+`generate` makes the corpus of the project's seeds by composition; `collect` does the same to the examples of any source, such as
+a teacher model or an imported data set. `check` reads a corpus file and reports what is in it and what is wrong with it.
 """
 
 from __future__ import annotations
 
-import json
-import random
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from pipeline.plan import Plan, Step, Value, escape_dollars, renumber
-from pipeline.prompt import compact
-from pipeline.spec import Catalogue, ToolSpec
-from training.banks import Banks
-from training.seeds import Seed, Slot
-from training.surface import to_surface
+from pipeline.plan import parse_plan
+from pipeline.spec import Catalogue
+from training.checks import LEAK, Likeness, violations
+from training.composition import Composition, rank_tools
+from training.examples import CorpusError, Example, read
+from training.seeds import load_seeds, split
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request in words, with its surface plan."""
-
-    query: str
-    plan: Plan
-    tools: tuple[ToolSpec, ...]  # the tools that the plan calls, and invented ones that it could
-    seeds: tuple[Seed, ...]  # what it was made from
+SPLITS = ("test", "validation", "train")  # in the order in which they are made
+# A source that gives this many examples in a row that are all left out has nothing new to say.
+PATIENCE = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """What the planner is given, and what it should write."""
+@dataclass
+class Collected:
+    """What came of a source so far."""
 
-    prompt: str
-    completion: str
-    query: str
-    seed: str  # ids of the seeds, joined by '+'
+    kept: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # by reason: exact, near, leak, or a kind of violation
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How often what is done to a seed."""
-
-    refill: float = 0.7  # a slot gets another value
-    join: float = 0.5  # two or three requests are joined
-    typos: float = 0.08  # the words around the slots are mistyped
-    invented: float = 0.16  # the seed is one with invented tools
-    rename: float = 0.06  # an offered tool has another name
-    describe: float = 0.12  # known tools come with their summary
-    drop: float = 0.03  # no needed tool is offered
-    instruct: float = 0.04  # a standing instruction is given
-
-
-class Corpus:
-    """An endless stream of examples.
+def generate(
+    sizes: Mapping[str, int],
+    tools: Catalogue,
+    *,
+    seed: int = 0,
+    avoid: Sequence[str] = (),
+    on_progress: Callable[[Collected], None] = lambda _: None,
+) -> Iterator[Example]:
+    """Yield a corpus composed from the seeds; the same seed gives the same one.
 
     Args:
-        seeds: What to make them from.
+        sizes: How many examples of each split.
         tools: The catalogue.
-        rankings: For each seed's id, the catalogue's tools from likely to unlikely, as a selector sees them.
-        seed: Of the random numbers; the same one gives the same examples.
+        seed: Of the random numbers.
+        avoid: Requests of which nothing alike may be in the corpus: those that are evaluated on.
+        on_progress: Told after each example how far it is.
+
+    Raises:
+        CorpusError: The seeds do not give that many different examples.
     """
+    seeds = load_seeds()
+    parts, rankings = split(seeds), rank_tools(seeds, tools)
+    likeness, collected = Likeness(), Collected()
+    for number, name in enumerate(SPLITS):
+        source = Composition(parts[name], tools, rankings, seed=seed * len(SPLITS) + number, split=name)
+        fresh = collect(source, tools, avoid=avoid, on_progress=on_progress, likeness=likeness, collected=collected)
+        yield from itertools.islice(fresh, sizes.get(name, 0))
 
-    def __init__(
-        self,
-        seeds: Sequence[Seed],
-        tools: Catalogue,
-        rankings: Mapping[str, Sequence[str]],
-        *,
-        seed: int = 0,
-        recipe: Recipe | None = None,
-    ) -> None:
-        self._rng = random.Random(seed)
-        self._tools = tools
-        self._rankings = rankings
-        self._recipe = recipe or Recipe()
-        self._banks = Banks(seeds, self._rng)
-        self._own = [s for s in seeds if not s.tools]
-        self._foreign = [s for s in seeds if s.tools]
-        self._invented = list({tool.name: tool for s in self._foreign for tool in s.tools}.values())
-        self._by_language: dict[str, list[Seed]] = {}
-        for s in self._own:
-            self._by_language.setdefault(s.language, []).append(s)
 
-    def __iter__(self) -> Iterator[Example]:
-        return map(self.example, self.requests())
+def collect(
+    source: Iterable[Example],
+    tools: Catalogue,
+    *,
+    avoid: Sequence[str] = (),
+    on_progress: Callable[[Collected], None] = lambda _: None,
+    likeness: Likeness | None = None,
+    collected: Collected | None = None,
+) -> Iterator[Example]:
+    """Yield the examples of a source that are sane, unlike each other, and unlike what is evaluated on.
 
-    def requests(self) -> Iterator[Request]:
-        """Yield requests without tools to choose from, for what learns to select them."""
-        while True:
-            yield self._request()
+    Args:
+        source: Where they come from.
+        tools: The catalogue.
+        avoid: Requests of which nothing alike is let through.
+        on_progress: Told after each example that is kept.
+        likeness: Of what earlier sources gave, to go on from.
+        collected: Likewise.
 
-    def example(self, request: Request) -> Example:
-        """Return the request with a list of tools to choose from, as prompt and completion."""
-        rng, recipe = self._rng, self._recipe
-        offered = self._offer(request)
-        plan = request.plan
-        if plan.steps and len(request.seeds) == 1 and rng.random() < recipe.drop:
-            needed = {step.tool for step in plan.steps}
-            offered = [tool for tool in offered if tool.name not in needed] or rng.sample(self._invented, 2)
-            plan = Plan()
-        instructions: list[str] = []
-        if rng.random() < recipe.instruct:
-            text, plan = self._instruct(plan)
-            instructions.append(text)
-        known = set(self._tools)
-        if rng.random() < recipe.describe:
-            known -= set(rng.sample(sorted(known), rng.randrange(1, len(known))))
-        if rng.random() < recipe.rename:
-            offered, plan = self._rename(offered, plan)
-        prompt = compact(request.query, Catalogue(offered), known=known, instructions=instructions)
-        return Example(prompt, plan.text(), request.query, "+".join(s.id for s in request.seeds))
+    Raises:
+        CorpusError: An endless source has nothing new to say.
+    """
+    likeness, collected = likeness or Likeness(), collected or Collected()
+    banned = _banned(avoid)
+    vain = 0
+    for example in source:
+        wrong = violations(example, tools)
+        reason = wrong[0].partition(":")[0] if wrong else ""
+        if not reason and banned.find(example.query) is not None:
+            reason = "leak"
+        if not reason and (alike := likeness.add(example.query)) is not None:
+            reason = "exact" if alike == example.query else "near"
+        if reason:
+            collected.left_out[reason] += 1
+            vain += 1
+            if vain >= PATIENCE:
+                raise CorpusError(
+                    f"after {collected.kept} examples, {PATIENCE} in a row were like earlier ones or not sane",
+                    fix="ask for fewer, or add seeds",
+                )
+            continue
+        vain = 0
+        collected.kept += 1
+        on_progress(collected)
+        yield example
 
-    # ── the request ──────────────────────────────────────────────────────────────────────────────
 
-    def _request(self) -> Request:
-        if self._foreign and self._rng.random() < self._recipe.invented:
-            return self.fill(self._rng.choice(self._foreign))
-        first = self.fill(self._rng.choice(self._own))
-        if self._rng.random() >= self._recipe.join or len(first.plan.steps) > 3:
-            return first
-        mates = self._by_language[first.seeds[0].language]
-        for _ in range(self._rng.choice([1, 1, 1, 2])):
-            mate = self.fill(self._rng.choice(mates))
-            if len(mate.plan.steps) <= 2 and (mate.plan.steps or first.plan.steps) and not _taken_back(mate, first):
-                first = self._join(first, mate)
-        return first
+def _banned(queries: Iterable[str]) -> Likeness:
+    banned = Likeness(LEAK)
+    for query in queries:
+        banned.add(query)
+    return banned
 
-    def fill(self, seed: Seed) -> Request:
-        """Return the request of one seed, other values in its slots."""
-        rng = self._rng
-        values = {
-            name: self._banks.draw(slot, seed.language) if rng.random() < self._recipe.refill else slot.value
-            for name, slot in seed.slots.items()
+
+@dataclass
+class Report:
+    """What is in a corpus file."""
+
+    examples: int = 0
+    splits: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    styles: Counter[str] = field(default_factory=Counter)
+    steps: Counter[int] = field(default_factory=Counter)
+    tools: Counter[str] = field(default_factory=Counter)  # calls
+    families: set[str] = field(default_factory=set)
+    violations: Counter[str] = field(default_factory=Counter)  # by kind
+    exact: int = 0
+    near: int = 0
+    leaks: list[tuple[str, str]] = field(default_factory=list)  # a request, and the one that it is like
+    strayed: set[str] = field(default_factory=set)  # families that are in two splits
+    samples: list[str] = field(default_factory=list)  # the first things that are wrong, in words
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong: no violation, no leak, no family on two sides, under 5 % near-duplicates."""
+        alike = self.exact + self.near
+        return not (self.violations or self.leaks or self.strayed) and alike < 0.05 * max(1, self.examples)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
+        return {
+            "examples": self.examples,
+            "splits": dict(self.splits),
+            "sources": dict(self.sources),
+            "languages": dict(self.languages),
+            "styles": dict(self.styles),
+            "steps": {str(k): v for k, v in sorted(self.steps.items())},
+            "calls": dict(self.tools.most_common()),
+            "families": len(self.families),
+            "violations": dict(self.violations),
+            "exact_duplicates": self.exact,
+            "near_duplicates": self.near,
+            "leaks": len(self.leaks),
+            "families_in_two_splits": len(self.strayed),
+            "sound": self.sound,
         }
-        frame = self._mistype(seed.query) if rng.random() < self._recipe.typos else seed.query
-        query = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], frame)
-
-        def said(match: re.Match[str]) -> str:
-            return json.dumps(escape_dollars(values[match[1]]), ensure_ascii=False)[1:-1]
-
-        calls = json.loads(re.sub(r"\{(\w+)\}", said, json.dumps(seed.calls, ensure_ascii=False)))
-        tools = Catalogue([*self._tools.values(), *seed.tools]) if seed.tools else self._tools
-        plan = to_surface(calls, tools)
-        needed = {step.tool: tools[step.tool] for step in plan.steps} | {tool.name: tool for tool in seed.tools}
-        return Request(query, plan, tuple(needed.values()), (seed,))
-
-    def _join(self, first: Request, second: Request) -> Request:
-        """Ask two things in one breath."""
-        rng = self._rng
-        head, tail = first.query.rstrip(), second.query.strip()
-        if head[-1:] in ".?!" and rng.random() < 0.4:
-            link = rng.choice([" ", " ", " Also, ", " And ", " Then: ", " Oh, and "])
-        else:
-            head = head.rstrip(".")
-            link = rng.choice(
-                [" and ", " and ", " and ", ", and ", "; ", ", then ", " and also ", ". ", ", ", " plus ", " & ", "\n"]
-            )
-            if tail[1:2].islower() and rng.random() < 0.8 and not tail.startswith(("I ", "I'")):
-                tail = tail[0].lower() + tail[1:]
-        if first.seeds[0].language != "en":
-            link = rng.choice([". ", ", ", " e " if first.seeds[0].language == "pt" else " y ", "; ", "\n"])
-        shift = len(first.plan.steps)
-        numbers = {n: n + shift for n in range(1, len(second.plan.steps) + 1)}
-        moved = tuple(
-            Step(
-                step.number + shift,
-                step.tool,
-                tuple(renumber(v, numbers) for v in step.args),
-                {k: renumber(v, numbers) for k, v in step.named.items()},
-            )
-            for step in second.plan.steps
-        )
-        tools = {tool.name: tool for tool in (*first.tools, *second.tools)}
-        return Request(
-            head + link + tail, Plan(first.plan.steps + moved), tuple(tools.values()), first.seeds + second.seeds
-        )
-
-    def _mistype(self, frame: str) -> str:
-        """Mistype a word or two of a seed, never in a slot."""
-        parts = re.split(r"(\{\w+\}|\W+)", frame)
-        words = [i for i, part in enumerate(parts) if len(part) > 3 and part.isalpha()]
-        for i in self._rng.sample(words, min(len(words), self._rng.choice([1, 1, 2, 3]))):
-            word, at = parts[i], self._rng.randrange(1, len(parts[i]) - 1)
-            parts[i] = self._rng.choice(
-                [
-                    word[:at] + word[at + 1 :],
-                    word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-                    word[:at] + word[at] + word[at:],
-                ]
-            )
-        return "".join(parts)
-
-    # ── the tools that are offered ───────────────────────────────────────────────────────────────
-
-    def _offer(self, request: Request) -> list[ToolSpec]:
-        """Return the needed tools among wrong ones, mostly those that a selector would confuse them with."""
-        rng = self._rng
-        offered = {tool.name: tool for tool in request.tools}
-        ranked = [n for s in request.seeds for n in self._rankings.get(s.id, ()) if n not in offered]
-        extra = rng.choices(range(13), weights=[3, 5, 8, 9, 9, 8, 6, 4, 3, 2, 1, 1, 2])[0]
-        for _ in range(max(extra, 0 if offered else 1)):
-            likely = [name for name in ranked if name not in offered]
-            others = [name for name in self._tools if name not in offered]
-            if likely and rng.random() < 0.65:
-                name = likely[min(int(rng.expovariate(0.5)), len(likely) - 1)]
-            elif others:
-                name = rng.choice(others)
-            else:
-                break
-            offered[name] = self._tools[name]
-        if self._invented and rng.random() < 0.1:
-            for tool in rng.sample(self._invented, rng.choice([1, 2, 3])):
-                offered.setdefault(tool.name, tool)
-        return list(offered.values())
-
-    def _rename(self, offered: list[ToolSpec], plan: Plan) -> tuple[list[ToolSpec], Plan]:
-        """Give offered tools other names, as another author would; unknown names come with their summary."""
-        taken = {tool.name for tool in offered}
-        names: dict[str, str] = {}
-        for tool in offered:
-            choices = [name for name in ALIASES.get(tool.name, ()) if name not in taken]
-            if choices and self._rng.random() < 0.6:
-                names[tool.name] = self._rng.choice(choices)
-        renamed = [tool.model_copy(update={"name": names.get(tool.name, tool.name)}) for tool in offered]
-        return renamed, Plan(tuple(replace(step, tool=names.get(step.tool, step.tool)) for step in plan.steps))
-
-    def _instruct(self, plan: Plan) -> tuple[str, Plan]:
-        """Make up a standing instruction, and do in the plan what it asks."""
-        rng = self._rng
-        name = self._banks.draw(_A_PERSON, "en")
-        text, parameter, value = rng.choice(
-            [
-                (rng.choice(["always cc {}", "copy {} on every email", "put {} in cc when mailing"]), "cc", name),
-                (rng.choice(["invite {} to all my events", "add {} to every calendar event"]), "invitees", name),
-                (rng.choice(['save notes in the "{}" folder', "my notes go into {}"]), "folder", rng.choice(_FOLDERS)),
-                (
-                    rng.choice(['put reminders into the "{}" list', "my {} list is for reminders"]),
-                    "list_name",
-                    rng.choice(_LISTS),
-                ),
-                (rng.choice(["use the {} calendar", 'events go into "{}"']), "calendar", rng.choice(_CALENDARS)),
-            ]
-        )
-        steps = []
-        for step in plan.steps:
-            tool = self._tools.get(step.tool)
-            declared = tool.parameter(parameter) if tool else None
-            named: dict[str, Value] = dict(step.named)
-            if tool and declared and (parameter != "folder" or tool.name == "create_note"):
-                if declared.list:
-                    present = named.get(parameter, ())
-                    named[parameter] = (*(present if isinstance(present, tuple) else ()), value)
-                else:
-                    named.setdefault(parameter, value)
-                named = {p.name: named[p.name] for p in tool.parameters if p.name in named}
-            steps.append(replace(step, named=named))
-        return text.format(value), Plan(tuple(steps))
 
 
-def _taken_back(mate: Request, first: Request) -> bool:
-    """Whether one of two requests is out of scope by taking itself back, which would take back both."""
-    words = re.compile(
-        r"\b(?:no|never ?mind|don't|dont|forget|scratch|cancel|wait|actually|deixa|olvida|esquece)\b", re.I
-    )
-    return any(not r.plan.steps and words.search(r.query) for r in (mate, first))
+def check(
+    path: Path,
+    tools: Catalogue,
+    *,
+    avoid: Sequence[str] = (),
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Read a corpus file and check every example of it.
 
+    Args:
+        path: The file.
+        tools: The catalogue.
+        avoid: Requests of which nothing alike may be in it.
+        on_progress: Told after each example how many there were.
 
-def rank_tools(seeds: Sequence[Seed], tools: Catalogue) -> dict[str, list[str]]:
-    """Return for each seed's id the tools from likely to unlikely, as the index sees them."""
-    from index import Embedder, ToolIndex
-
-    index = ToolIndex.build(tools, Embedder())
-    rankings = {}
-    for seed in seeds:
-        scores = index.search([seed.as_written])
-        rankings[seed.id] = sorted(scores, key=lambda name: -scores[name])
-    return rankings
-
-
-_A_PERSON = Slot("person", "Nick Owen")
-_FOLDERS = ["Work", "Personal", "Inbox", "Home", "Research", "Ideas"]
-_LISTS = ["Errands", "Work", "Home", "Today", "Chores"]
-_CALENDARS = ["Work", "Family", "Private", "Team", "Studio"]
-
-# Names that another author might have given the tools.
-ALIASES: Mapping[str, Sequence[str]] = {
-    "get_phone_number": ("lookup_phone", "find_number", "contact_phone"),
-    "get_email_address": ("lookup_email", "find_email", "contact_email"),
-    "create_calendar_event": ("add_event", "schedule_event", "calendar_add", "book_event"),
-    "open_and_get_file_path": ("find_file", "open_file", "locate_file"),
-    "summarize_pdf": ("pdf_summary", "summarise_document", "digest_pdf"),
-    "compose_new_email": ("send_email", "write_email", "mail_new", "email"),
-    "reply_to_email": ("reply", "answer_email", "mail_reply"),
-    "forward_email": ("forward", "mail_forward", "pass_on_email"),
-    "maps_open_location": ("show_place", "open_map", "map_pin"),
-    "maps_show_directions": ("directions", "navigate", "show_route"),
-    "create_note": ("new_note", "note_create", "write_note"),
-    "open_note": ("read_note", "show_note", "note_open"),
-    "append_note_content": ("add_to_note", "note_append", "extend_note"),
-    "create_reminder": ("remind", "add_reminder", "set_reminder", "todo_add"),
-    "send_sms": ("text_message", "send_text", "sms", "message"),
-    "get_zoom_meeting_link": ("zoom_link", "create_zoom", "video_meeting"),
-}
+    Raises:
+        CorpusError: The file cannot be read, or a line is no example.
+    """
+    report, likeness, banned = Report(), Likeness(), _banned(avoid)
+    sides: dict[str, str] = {}
+    for example in read(path):
+        report.examples += 1
+        report.splits[example.split] += 1
+        report.sources[example.source] += 1
+        report.languages[example.language] += 1
+        report.styles.update(example.styles)
+        for family in filter(None, example.family.split("+")):
+            report.families.add(family)
+            if sides.setdefault(family, example.split) != example.split:
+                report.strayed.add(family)
+        wrong = violations(example, tools)
+        report.violations.update(violation.partition(":")[0] for violation in wrong)
+        report.samples += [f"line {report.examples}: {violation}" for violation in wrong][: 20 - len(report.samples)]
+        if not wrong:
+            plan = parse_plan(example.plan)
+            own = {alias: name for name, alias in example.offer.aliases.items()}
+            report.steps[len(plan.steps)] += 1
+            report.tools.update(own.get(step.tool, step.tool) for step in plan.steps)
+        if (alike := banned.find(example.query)) is not None:
+            report.leaks.append((example.query, alike))
+        if (alike := likeness.add(example.query)) is not None:
+            report.exact += alike == example.query
+            report.near += alike != example.query
+        on_progress(report.examples)
+    return report

@@ -1,173 +1,306 @@
-"""How good plans are: against gold plans, by the conventions' rules of comparison.
+"""How good plans are: rows with gold plans, planned by the pipeline or read from a file of plans, scored and reported.
 
-    tinyagent plan --batch dev.jsonl --out plans.jsonl
-    python -m training.evaluation dev.jsonl plans.jsonl
+    tinyagent eval dev.jsonl --out results
 
-A plan *succeeds* when its dependency graph is isomorphic to that of one of the gold plans, with tool names as labels (the metric of
-the TinyAgent paper, arXiv 2409.00608, section 4). Its *arguments are right* when moreover every argument that the
-gold plan states agrees: dates, numbers and references exactly, names, places and files without regard to case and
-accents, free text by the words that it must contain. Knows nothing of how plans are made.
+A row is `{"id", "now", "query", "plans", "tags"}` with `plans` a list of equally right plans, or an example of a corpus file; then its
+own plan is the gold one, and it is offered the tools that it names. `training.scoring` says what right means.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import unicodedata
+import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
+from pipeline.batch import Request, planned, read_requests
+from pipeline.elaborate import elaborate
+from pipeline.errors import ConfigError, TinyAgentError
+from pipeline.plan import Plan, Ref, Template, Value, escape_dollars, parse_plan
+from pipeline.spec import Catalogue, Type
+from training.checks import NOWS, plain, with_lookups
+from training.examples import Example, read
+from training.scoring import Gold, Score, score
 
-from pipeline.config import builtin_tools
-from pipeline.plan import Plan, PlanError, Ref, Template, Value, parse_plan, parse_text, references, renumber
-from pipeline.spec import Catalogue
-
-Gold = Sequence[Mapping[str, Any]]  # steps of {"tool", "args"}
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What is right about one plan."""
-
-    well_formed: bool
-    recall: bool  # every tool of some gold plan was selected
-    success: bool
-    arguments: bool  # success, and all stated arguments right
-    tools: int  # selected
+if TYPE_CHECKING:
+    from pipeline.pipeline import Pipeline
 
 
-def score(row: Mapping[str, Any], made: Mapping[str, Any], tools: Catalogue) -> Score:
-    """Score one line of a batch's output against a row of the evaluation file."""
-    selected = set(made.get("tools", ()))
-    golds: list[Gold] = [plan["steps"] for plan in row["plans"]]
-    recall = any({step["tool"] for step in gold} <= selected for gold in golds)
+@dataclass(frozen=True)
+class Case:
+    """A request and the plans that are right for it."""
+
+    request: Request
+    golds: Sequence[Gold]
+    tags: tuple[str, ...]
+    tools: Catalogue | None = None  # what is offered; None leaves it to the selector
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the longest right plan."""
+        return max(len(gold) for gold in self.golds)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case."""
+
+    case: Case
+    line: Mapping[str, Any]  # as the batch interface writes it
+    score: Score
+
+    @property
+    def fault(self) -> str:
+        """What is wrong: `malformed`, `plan`, `arguments`, or nothing."""
+        if not self.score.well_formed:
+            return "malformed"
+        return "" if self.score.arguments else "arguments" if self.score.success else "plan"
+
+
+def read_cases(path: Path, *, split: str = "test", limit: int | None = None) -> list[Case]:
+    """Read an evaluation file or a split of a corpus file.
+
+    Raises:
+        ConfigError: It is neither.
+        CorpusError: A line of a corpus file is no example.
+    """
     try:
-        plan = parse_plan(made["plan"])
-    except (KeyError, PlanError):
-        return Score(False, recall, False, False, len(selected))
-    matches = [(gold, mapping) for gold in golds for mapping in isomorphisms(gold, plan)]
-    right = any(arguments_agree(gold, plan, mapping, tools) for gold, mapping in matches)
-    return Score(True, recall, bool(matches), right, len(selected))
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(next((line for line in file if line.strip()), "{}"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", fix="it should be JSON lines") from error
+    cases = _of_corpus(path, split) if isinstance(first, dict) and "plan" in first else _of_evaluation(path)
+    found = [case for case, _ in zip(cases, range(limit), strict=False)] if limit else list(cases)
+    if not found:
+        raise ConfigError(f"{path} has nothing to evaluate", fix=f"is the split {split!r} in it?")
+    return found
 
 
-def isomorphisms(gold: Gold, plan: Plan) -> Iterator[dict[int, int]]:
-    """Yield each way in which the gold steps' numbers map to the plan's, tools and dependencies kept."""
-    wanted, found = nx.DiGraph(), nx.DiGraph()
-    for number, step in enumerate(gold, 1):
-        wanted.add_node(number, tool=step["tool"])
-        wanted.add_edges_from((k, number) for k in _dependencies(step["args"], number))
-    for made in plan.steps:
-        found.add_node(made.number, tool=made.tool)
-        found.add_edges_from((k, made.number) for k in made.references)
-    if len(wanted) != len(found) or wanted.size() != found.size():
-        return  # networkx's iterator would also find the one graph inside the other
-    matcher = nx.algorithms.isomorphism.DiGraphMatcher(wanted, found, node_match=lambda a, b: a["tool"] == b["tool"])
-    yield from matcher.isomorphisms_iter()
+def _of_evaluation(path: Path) -> Iterator[Case]:
+    for request in read_requests(path):
+        try:
+            golds = [plan["steps"] for plan in request.data["plans"]]
+            yield Case(request, golds, tuple(request.data.get("tags", ())))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path}: {request.id} has no gold plans: {error!r}",
+                fix='a row is {"id", "now", "query", "plans": [{"steps": [{"tool", "args"}]}]}',
+            ) from None
 
 
-def arguments_agree(gold: Gold, plan: Plan, mapping: Mapping[int, int], tools: Catalogue) -> bool:
-    """Whether the plan has every argument that the gold plan states."""
-    for number, step in enumerate(gold, 1):
-        made = plan.steps[mapping[number] - 1]
-        names = [parameter.name for parameter in tools[made.tool].parameters]
-        given = dict(zip(names, made.args, strict=False))
-        if not all(_agree(value, given.get(name), number, mapping) for name, value in step["args"].items()):
-            return False
-    return True
+def _of_corpus(path: Path, split: str) -> Iterator[Case]:
+    from pipeline.config import builtin_tools
+
+    tools = builtin_tools()
+    for number, example in enumerate(read(path)):
+        if example.split == split:
+            case = _case(example, f"{split}-{number}", tools)
+            if case is not None:
+                yield case
 
 
-def _dependencies(args: Mapping[str, Any], number: int) -> set[int]:
-    return {ref.step for value in args.values() for ref in references(_value(value, number))}
+def _case(example: Example, identity: str, tools: Catalogue) -> Case | None:
+    """Return an example as a case, asked at the first time at which its own times are understood."""
+    offered = with_lookups(example.offer.catalogue(tools), tools)
+    for now in NOWS:
+        try:
+            full = elaborate(parse_plan(example.plan), offered, now)
+        except TinyAgentError:
+            continue
+        request = Request(identity, now, example.query, {"instructions": list(example.instructions)})
+        tags = (*example.styles, example.language)
+        return Case(request, [_gold(full, offered, example.query)], tags, example.offer.catalogue(tools))
+    return None
 
 
-def _value(value: Any, number: int) -> Value:
-    match value:
-        case str():
-            return parse_text(value, number)
-        case {"contains": words}:
-            return tuple(_value(word, number) for word in words)
-        case list():
-            return tuple(_value(item, number) for item in value)
-        case _:
-            return value  # type: ignore[no-any-return]
+def _gold(plan: Plan, tools: Catalogue, query: str) -> Gold:
+    """Return a full plan as a gold plan; free text that the request does not hold word by word is left open."""
+    said, steps = plain(query), []
+    for step in plan.steps:
+        args = {}
+        for parameter, value in zip(tools[step.tool].parameters, step.args, strict=True):
+            free = parameter.type is Type.STRING and isinstance(value, str)
+            if not free or plain(str(value)) in said:
+                args[parameter.name] = _listed(value)
+        steps.append({"tool": step.tool, "args": args})
+    return steps
 
 
-def _agree(gold: Any, made: Value, number: int, mapping: Mapping[int, int]) -> bool:
-    match gold:
-        case {"contains": words}:
-            text = _plain(made)
-            return all(_plain(renumber(_value(word, number), mapping)) in text for word in words)
-        case list():
-            if not isinstance(made, tuple) or len(made) != len(gold):
-                return False
-            return any(
-                all(_agree(g, m, number, mapping) for g, m in zip(gold, order, strict=True))
-                for order in permutations(made)
-            )
-        case str():
-            return _plain(renumber(_value(gold, number), mapping)) == _plain(made)
-        case _:
-            return bool(gold == made)
+def _listed(value: Value) -> Any:
+    return [_json(item) for item in value] if isinstance(value, tuple) else _json(value)
 
 
-def _plain(value: Value) -> str:
-    """Return a value as text without case, accents and needless space."""
+def _json(value: Value) -> Any:
+    """Return a value as evaluation files write it: references within text."""
     match value:
         case Ref(step):
             return f"${step}"
         case Template(parts):
-            return _plain("".join(f"${p.step}" if isinstance(p, Ref) else p for p in parts))
+            return "".join(f"${part.step}" if isinstance(part, Ref) else escape_dollars(part) for part in parts)
+        case str():
+            return escape_dollars(value)
         case _:
-            decomposed = unicodedata.normalize("NFKD", str(value).casefold())
-            return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+            return value
 
 
-def report(rows: Sequence[Mapping[str, Any]], made: Mapping[str, Mapping[str, Any]], tools: Catalogue) -> str:
-    """Return a table of all rows, by language, tag and number of steps, and the list of what failed."""
-    groups: dict[str, list[Score]] = defaultdict(list)
-    failures = []
-    for row in rows:
-        line = made.get(row["id"], {})
-        result = score(row, line, tools)
-        length = max(len(plan["steps"]) for plan in row["plans"])
-        for group in ("all", *(f"tag {tag}" for tag in row.get("tags", ())), f"{length} steps"):
-            groups[group].append(result)
-        if not result.arguments:
-            kind = "arguments" if result.success else "plan" if result.well_formed else "malformed"
-            gold = " ; ".join(
-                f"{s['tool']}{json.dumps(s['args'], ensure_ascii=False)}" for s in row["plans"][0]["steps"]
-            )
-            failures.append(
-                f"[{kind}] {row['id']}: {row['query']}\n  made  {line.get('plan', line.get('error', 'nothing'))!r}\n  gold  {gold or 'join()'}"
-            )
-    lines = ["| rows | n | well-formed | recall | tools | success | arguments |", "|---|---|---|---|---|---|---|"]
-    for group, scores in sorted(groups.items(), key=lambda item: (item[0] != "all", item[0])):
-        n = len(scores)
-        percent = [100 * sum(getattr(s, field) for s in scores) / n for field in ("well_formed", "recall")]
-        ends = [100 * sum(getattr(s, field) for s in scores) / n for field in ("success", "arguments")]
-        count = sum(s.tools for s in scores) / n
-        lines.append(
-            f"| {group} | {n} | {percent[0]:.1f} % | {percent[1]:.1f} % | {count:.2f} | {ends[0]:.1f} % | {ends[1]:.1f} % |"
+def evaluate(
+    cases: Sequence[Case],
+    pipeline: Pipeline,
+    *,
+    on_progress: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
+    """Plan each case and score it; the first plan is made twice, since it loads the models."""
+    lines = []
+    _plan(cases[0], pipeline)
+    for case in cases:
+        lines.append(_plan(case, pipeline))
+        on_progress()
+    return compare(cases, lines, pipeline.tools)
+
+
+def _plan(case: Case, pipeline: Pipeline) -> dict[str, Any]:
+    if case.tools is None:
+        return planned(pipeline, case.request)
+    config = pipeline.config.model_copy(update={"instructions": tuple(case.request.data["instructions"])})
+    own = type(pipeline)(config, planner=pipeline.planner, tools=with_lookups(case.tools, pipeline.tools))
+    return planned(own, case.request, offered=tuple(case.tools))
+
+
+def compare(cases: Sequence[Case], lines: Iterable[Mapping[str, Any]], tools: Catalogue) -> list[Outcome]:
+    """Score plans that are there already, as the batch interface wrote them; a missing one counts as malformed."""
+    by_id = {line.get("id"): line for line in lines}
+    outcomes = []
+    for case in cases:
+        line = by_id.get(case.request.id, {"error": "no plan was given"})
+        known = tools if case.tools is None else with_lookups(case.tools, tools)
+        outcomes.append(Outcome(case, line, score(case.golds, line, known)))
+    return outcomes
+
+
+# ── the report ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a set of outcomes comes to; rates from 0 to 1."""
+
+    count: int
+    well_formed: float
+    recall: float  # all needed tools were selected
+    tools: float  # selected, on average
+    success: float
+    arguments: float
+    distance: float  # graph edit distance, on average
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Figures:
+        """Average over outcomes, of which there is at least one."""
+        scores = [outcome.score for outcome in outcomes]
+
+        def mean(field: str) -> float:
+            return statistics.fmean(getattr(score, field) for score in scores)
+
+        return cls(
+            len(scores),
+            *(mean(field) for field in ("well_formed", "recall", "tools", "success", "arguments", "distance")),
         )
-    return "\n".join([*lines, "", *failures])
+
+    def facts(self) -> dict[str, float]:
+        """Return them as a JSON object."""
+        return {name: round(getattr(self, name), 4) for name in self.__slots__}
+
+    def row(self, name: str) -> str:
+        """Return them as a row of the report's table."""
+        return (
+            f"| {name} | {self.count} | {self.well_formed:.1%} | {self.recall:.1%} | {self.tools:.2f} "
+            f"| {self.success:.1%} | {self.arguments:.1%} | {self.distance:.2f} |"
+        )
 
 
-def main() -> None:
-    """Print the report from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", type=Path, help="evaluation file: id, query, plans, tags a line")
-    parser.add_argument("plans", type=Path, help="output of 'tinyagent plan --batch'")
-    parser.add_argument("--prefix", default="", help="only rows whose id starts so")
-    arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.rows.read_text("utf-8").splitlines()]
-    made = {line["id"]: line for line in map(json.loads, arguments.plans.read_text("utf-8").splitlines())}
-    print(report([row for row in rows if row["id"].startswith(arguments.prefix)], made, builtin_tools()))
+HEAD = (
+    "| rows | n | well-formed | recall | tools | success | arguments | edit distance |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 
 
-if __name__ == "__main__":
-    main()
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcomes of a file, and what they come to."""
+
+    outcomes: Sequence[Outcome]
+
+    @property
+    def figures(self) -> Figures:
+        """Over all rows."""
+        return Figures.of(self.outcomes)
+
+    def by_steps(self) -> dict[str, Figures]:
+        """By the number of steps of the right plan."""
+        return self._by(lambda case: [f"{case.steps} step{'s' * (case.steps != 1)}"])
+
+    def by_tag(self) -> dict[str, Figures]:
+        """By tag; a row counts under each of its tags."""
+        return self._by(lambda case: case.tags)
+
+    def _by(self, names: Callable[[Case], Iterable[str]]) -> dict[str, Figures]:
+        found: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in self.outcomes:
+            for name in names(outcome.case):
+                found[name].append(outcome)
+        return {name: Figures.of(outcomes) for name, outcomes in sorted(found.items())}
+
+    def costs(self) -> dict[str, float]:
+        """Tokens of the prompt, and milliseconds, over the rows that were planned."""
+        lines = [outcome.line for outcome in self.outcomes if "prompt_tokens" in outcome.line]
+        if not lines:
+            return {}
+        times = sorted(line["plan_ms"] for line in lines)
+        return {
+            "prompt_tokens": round(statistics.fmean(line["prompt_tokens"] for line in lines), 1),
+            "full_prompt_tokens": round(statistics.fmean(line["full_prompt_tokens"] for line in lines), 1),
+            "retrieval_ms_median": round(statistics.median(line["retrieval_ms"] for line in lines), 2),
+            "plan_ms_median": round(statistics.median(times), 1),
+            "plan_ms_p95": round(times[min(len(times) - 1, int(0.95 * len(times)))], 1),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the failures as a JSON object."""
+        return {
+            "all": self.figures.facts(),
+            "costs": self.costs(),
+            "by_steps": {name: figures.facts() for name, figures in self.by_steps().items()},
+            "by_tag": {name: figures.facts() for name, figures in self.by_tag().items()},
+        }
+
+    def table(self) -> str:
+        """Return the figures as a Markdown table."""
+        parts = {"all": self.figures, **self.by_steps(), **self.by_tag()}
+        return "\n".join([HEAD, *(figures.row(name) for name, figures in parts.items())])
+
+    def failures(self) -> str:
+        """Return each row that is not right, with the plan that was made and one that is right."""
+        return "\n\n".join(_failure(outcome) for outcome in self.outcomes if outcome.fault)
+
+    def markdown(self, title: str) -> str:
+        """Return the whole report."""
+        costs = "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in self.costs().items())
+        return f"# {title}\n\n{self.table()}\n\n{costs}\n\n## What failed\n\n```\n{self.failures()}\n```\n"
+
+
+def _failure(outcome: Outcome) -> str:
+    case, line = outcome.case, outcome.line
+    gold = "\n        ".join(
+        f"{number}. {step['tool']} {json.dumps(step['args'], ensure_ascii=False)}"
+        for number, step in enumerate(case.golds[0], 1)
+    )
+    made = line.get("plan") or f"({line.get('error', 'nothing')})"
+    return "\n".join(
+        [
+            f"[{outcome.fault}] {case.request.id}, {case.request.now:%a %Y-%m-%d %H:%M}: {case.request.query}",
+            "  made  " + made.replace("\n", "\n        "),
+            "  gold  " + (gold or "join()"),
+        ]
+    )

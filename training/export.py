@@ -1,15 +1,12 @@
 """A training run's checkpoint → a LoRA adapter in GGUF, as llama.cpp reads it.
 
-    python -m training.export runs/planner pipeline/planners/adapter/planner-smollm2-135m.gguf
-
-transformers keeps the rows of the query and key projections in another order than llama.cpp (rotary halves against
-interleaved pairs), so the rows of those adapters' B are permuted back; without that the adapter loads and is silently wrong.
+Of the llama architecture, transformers keeps the rows of the query and key projections in another order than llama.cpp
+(rotary halves against interleaved pairs), so the rows of those adapters' B are permuted back; without that the adapter loads and is silently wrong.
 `tests/test_export.py` holds the logits of both against each other.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,22 +44,23 @@ def export(run: Path, base: Path, out: Path) -> None:
     settings = json.loads((run / "settings.json").read_text())
     state: dict[str, Any] = torch.load(run / "checkpoint.pt", weights_only=True)
     reader = gguf.GGUFReader(base)
-    heads = int(reader.fields["llama.attention.head_count"].contents())
-    kv_heads = int(reader.fields["llama.attention.head_count_kv"].contents())
+    architecture = str(reader.fields["general.architecture"].contents())
+    heads = int(reader.fields[f"{architecture}.attention.head_count"].contents())
+    kv_heads = int(reader.fields[f"{architecture}.attention.head_count_kv"].contents())
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(out, "llama")
+    writer = gguf.GGUFWriter(out, architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(settings["alpha"]))
-    writer.add_name("TinyAgent planner for SmolLM2-135M-Instruct")
+    writer.add_name(f"TinyAgent planner for {base.stem}")
     writer.add_license("apache-2.0")
-    writer.add_array(TOOLS, list(builtin_tools()))
+    writer.add_array(TOOLS, [name for name in builtin_tools() if name not in settings["without"]])
     for name, weight in state["adapter"].items():
         _, _, layer, rest = name.split(".", 3)
         module, half = rest.rsplit(".", 1)
         data = weight.detach().float().numpy()
-        if half == "lora_b" and module.endswith(("q_proj", "k_proj")):
+        if architecture == "llama" and half == "lora_b" and module.endswith(("q_proj", "k_proj")):
             data = permute(data, heads if module.endswith("q_proj") else kv_heads)
         writer.add_tensor(f"blk.{layer}.{NAMES[module]}.weight.{half}", np.ascontiguousarray(data.astype(np.float16)))
     writer.write_header_to_file()
@@ -75,20 +73,3 @@ def permute(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     """Return the rows (out, …) of a query or key projection in llama.cpp's order."""
     half = rows.shape[0] // heads // 2
     return rows.reshape(heads, 2, half, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
-
-
-def main() -> None:
-    """Export from the command line."""
-    from pipeline.models import base_model_path
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the training run")
-    parser.add_argument("out", type=Path, help="GGUF file to write")
-    parser.add_argument("--base", type=Path, help="GGUF file of the base model (default: SmolLM2-135M-Instruct)")
-    arguments = parser.parse_args()
-    export(arguments.run, arguments.base or base_model_path(), arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    main()

@@ -33,12 +33,15 @@ class LoraLinear(nn.Module):
 
 
 def add_lora(model: nn.Module, rank: int, alpha: float) -> None:
-    """Freeze the model and put an adapter on each layer named in `TARGETS`, in place."""
+    """Freeze the model and put an adapter on each layer named in `TARGETS`, in place.
+
+    The frozen weights there become bfloat16, so that autocast need not cast them at every step.
+    """
     model.requires_grad_(False)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if name in TARGETS and isinstance(child, nn.Linear):
-                setattr(module, name, LoraLinear(child, rank, alpha))
+                setattr(module, name, LoraLinear(child.bfloat16(), rank, alpha))
 
 
 def lora_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -1,9 +1,10 @@
 """Fine-tunes the planner: LoRA on a small language model, from corpus to adapter.
 
-    python -m training.planner --out runs/planner --steps 960
+    tinyagent train planner --out runs/planner --export planner.gguf
 
-Completion-only loss, with the LM head run only where there is loss; batches of requests of like length; bfloat16
-matrix products; a checkpoint that a killed run resumes from. The base is read from its GGUF file, and tokens are those of
+Completion-only loss, with the LM head run only where there is loss; requests with one list of tools packed behind it,
+so that it is computed once for all; batches of rows of like length; bfloat16 matrix products; a checkpoint that a
+killed run resumes from. The base is read from its GGUF file, and tokens are those of
 llama.cpp, so that the adapter meets at run time just what it was trained on. `training.export` turns the result into
 a GGUF adapter.
 
@@ -12,8 +13,6 @@ Method: LoRA (arXiv 2106.09685) on all linear layers.
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import itertools
 import json
 import math
@@ -24,49 +23,45 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.corpus import Corpus, Example, rank_tools
-from training.seeds import Seed, load_seeds
+from pipeline.spec import Catalogue
+from training.checks import violations
+from training.composition import Composition, rank_tools
+from training.examples import CorpusError, Example, groups, read
+from training.packing import Encode, Row, batches, pack, parts
+from training.seeds import load_seeds, split
 
 if TYPE_CHECKING:
     import torch
-
-END = "<|im_end|>"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a run is made of; saved beside its result."""
 
-    steps: int = 960
-    batch: int = 12  # examples a step
+    steps: int = 1500
+    batch: int = 5  # rows a step, each of one to four examples
     rank: int = 32
     alpha: int = 64
     learning_rate: float = 1e-3
     warmup: int = 60  # steps
     floor: float = 0.05  # of the learning rate, at the end
     seed: int = 0
-    held_out: float = 0.04  # of the seeds, for validation
+    without: tuple[str, ...] = ()  # tools that are left out of all training
     validate_every: int = 200  # steps
     checkpoint_every: int = 100
-    max_tokens: int = 448  # of an example; longer ones are left out
+    max_tokens: int = 640  # of a row; from longer ones examples are left out
     part_tokens: int = 2048  # of a batch that are in memory at once
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """An example as token ids; the loss is on what follows the first `prompt` of them."""
+def train(settings: Settings, base: Path, out: Path, corpus: Path | None = None) -> None:
+    """Train until `settings.steps`, from the last checkpoint in `out` if there is one.
 
-    ids: tuple[int, ...]
-    prompt: int
-
-
-def held_out(seed: Seed, share: float) -> bool:
-    """Whether a seed is kept for validation; decided by its id, so that it never moves to the other side."""
-    return int(hashlib.sha256(seed.id.encode()).hexdigest()[:8], 16) / 2**32 < share
-
-
-def train(settings: Settings, base: Path, out: Path) -> None:
-    """Train until `settings.steps`, from the last checkpoint in `out` if there is one."""
+    Args:
+        settings: What the run is made of.
+        base: A GGUF file of a model of the llama or the qwen2 architecture, in F16 or better.
+        out: The folder of the run.
+        corpus: A corpus file to train on; without one, examples are composed from the seeds as they are needed.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -83,32 +78,32 @@ def train(settings: Settings, base: Path, out: Path) -> None:
     optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     encode = tokenizer(base)
-    fresh, validation = _data(settings, encode)
+    fresh, validation = _data(settings, encode, corpus)
     step, log = _resume(out, model, optimizer)
-    batches = itertools.islice(_batches(fresh, settings), step, settings.steps)
+    ahead = itertools.islice(batches(fresh, settings.batch, random.Random(settings.seed)), step, settings.steps)
     print(f"{sum(p.numel() for p in weights) / 1e6:.1f} M weights to train, from step {step}", flush=True)
     started, seen = time.monotonic(), 0
     model.train()
-    for batch in batches:
+    for batch in ahead:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings)
         loss = 0.0
-        learnt = sum(len(item.ids) - item.prompt for item in batch)
-        for part in _parts(batch, settings.part_tokens):
+        learnt = sum(row.learnt for row in batch)
+        for part in parts(batch, settings.part_tokens):
             mean, _ = _loss(model, part)
-            share = mean * (sum(len(item.ids) - item.prompt for item in part) / learnt)
+            share = mean * (sum(row.learnt for row in part) / learnt)
             share.backward()
             loss += share.item()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
-        seen += sum(len(t.ids) for t in batch)
+        seen += sum(len(row.own) for row in batch)
         log.append({"step": step, "loss": round(loss, 4)})
         if step % 20 == 0:
             mean = sum(entry["loss"] for entry in log[-20:]) / 20
             speed = seen / (time.monotonic() - started)
-            print(f"step {step}/{settings.steps}  loss {mean:.3f}  {speed:.0f} tokens/s", flush=True)
+            print(f"step {step}/{settings.steps}  loss {mean:.3f}  {speed:.1f} examples/s", flush=True)
         if step % settings.validate_every == 0 or step == settings.steps:
             log[-1] |= _validate(model, validation)
             print(f"step {step}  {log[-1]}", flush=True)
@@ -116,7 +111,7 @@ def train(settings: Settings, base: Path, out: Path) -> None:
             _checkpoint(out, model, optimizer, step, log)
 
 
-def tokenizer(base: Path) -> Any:
+def tokenizer(base: Path) -> Encode:
     """Return a function from text to llama.cpp's token ids, special tokens read."""
     from llama_cpp import Llama
 
@@ -124,42 +119,40 @@ def tokenizer(base: Path) -> Any:
     return lambda text: vocabulary.tokenize(text.encode(), add_bos=False, special=True)
 
 
-def _data(settings: Settings, encode: Any) -> tuple[Iterator[Tokens], list[Tokens]]:
+def _data(settings: Settings, encode: Encode, corpus: Path | None) -> tuple[Iterator[Row], list[Row]]:
+    """Return endless rows to train on and a fixed number to validate on: of a corpus file, or composed as they are needed."""
     from pipeline.config import builtin_tools
 
-    seeds, tools = load_seeds(), builtin_tools()
-    rankings = rank_tools(seeds, tools)
-    kept = [s for s in seeds if not held_out(s, settings.held_out)]
-    unseen = [s for s in seeds if held_out(s, settings.held_out)]
-    print(f"{len(kept)} seeds to train on, {len(unseen)} held out", flush=True)
+    tools = Catalogue(tool for tool in builtin_tools().values() if tool.name not in settings.without)
+    train: Iterator[list[Example]]
+    if corpus:
+        train = itertools.chain.from_iterable(groups(_of_split("train", corpus)) for _ in itertools.count())
+        validation = groups(_of_split("validation", corpus))
+    else:
+        seeds = [s for s in load_seeds() if not any(tool in settings.without for tool, _ in s.calls)]
+        sides, rankings = split(seeds), rank_tools(seeds, tools)
+        print(f"{len(sides['train'])} seeds to train on, {len(sides['validation'])} to validate", flush=True)
+        train = Composition(sides["train"], tools, rankings, seed=settings.seed).groups()
+        validation = Composition(sides["validation"], tools, rankings, seed=1234, split="validation").groups()
 
-    def tokens(example: Example) -> Tokens:
-        prompt = encode(example.prompt)
-        return Tokens((*prompt, *encode(example.completion + END)), len(prompt))
+    def rows(found: Iterator[list[Example]]) -> Iterator[Row]:
+        for examples in found:
+            if sane := [example for example in examples if not violations(example, tools)]:
+                yield pack(sane, tools, encode, settings.max_tokens)
 
-    def fits(item: Tokens) -> bool:
-        return len(item.ids) <= settings.max_tokens
-
-    fresh = filter(fits, map(tokens, Corpus(kept, tools, rankings, seed=settings.seed)))
-    fixed = filter(fits, map(tokens, Corpus(unseen, tools, rankings, seed=1234)))
-    return fresh, list(itertools.islice(fixed, 120))
-
-
-def _batches(examples: Iterator[Tokens], settings: Settings) -> Iterator[list[Tokens]]:
-    """Group examples of like length, in random order of the groups."""
-    rng = random.Random(settings.seed)
-    while pool := list(itertools.islice(examples, settings.batch * 25)):
-        pool.sort(key=lambda item: len(item.ids))
-        groups = [pool[i : i + settings.batch] for i in range(0, len(pool), settings.batch)]
-        rng.shuffle(groups)
-        yield from groups
+    return rows(train), list(itertools.islice(rows(validation), 60))
 
 
-def _parts(batch: list[Tokens], most: int) -> Iterator[list[Tokens]]:
-    """Cut a batch so that each part, padded, has at most `most` tokens."""
-    longest = max(len(item.ids) for item in batch)
-    rows = max(1, most // longest)
-    return (batch[i : i + rows] for i in range(0, len(batch), rows))
+def _of_split(split: str, corpus: Path) -> Iterator[Example]:
+    found = False
+    for example in read(corpus):
+        if example.split == split:
+            found = True
+            yield example
+    if not found:
+        raise CorpusError(
+            f"{corpus} has no examples of the split {split!r}", fix="'tinyagent corpus generate' makes some"
+        )
 
 
 def _schedule(step: int, settings: Settings) -> float:
@@ -170,29 +163,42 @@ def _schedule(step: int, settings: Settings) -> float:
     return settings.floor + (1 - settings.floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _loss(model: Any, batch: Sequence[Tokens]) -> tuple[torch.Tensor, int]:
+def _loss(model: Any, rows: Sequence[Row]) -> tuple[torch.Tensor, int]:
     """Return the mean loss of the completions' tokens, and how many completions are right in every token."""
     import torch
     import torch.nn.functional as F
 
-    length = max(len(item.ids) for item in batch)
-    ids = torch.zeros(len(batch), length, dtype=torch.long)
-    mask = torch.zeros(len(batch), length, dtype=torch.long)
-    wanted = torch.zeros(len(batch), length, dtype=torch.bool)  # positions whose next token is learnt
-    for row, item in enumerate(batch):
-        ids[row, : len(item.ids)] = torch.tensor(item.ids)
-        mask[row, : len(item.ids)] = 1
-        wanted[row, item.prompt - 1 : len(item.ids) - 1] = True
+    length = max(len(row) for row in rows)
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    positions = torch.zeros(len(rows), length, dtype=torch.long)
+    owner = torch.full((len(rows), length), -1)  # which of all examples a token is of: -1 is padding
+    common = torch.zeros(len(rows), length, dtype=torch.bool)
+    wanted = torch.zeros(len(rows), length, dtype=torch.bool)  # positions whose next token is learnt
+    examples = 0
+    for at, row in enumerate(rows):
+        begin = len(row.shared)
+        ids[at, :begin] = torch.tensor(row.shared)
+        positions[at, :begin] = torch.arange(begin)
+        common[at, :begin] = True
+        for own, prompt in row.own:
+            end = begin + len(own)
+            ids[at, begin:end] = torch.tensor(own)
+            positions[at, begin:end] = torch.arange(len(row.shared), len(row.shared) + len(own))
+            owner[at, begin:end] = examples
+            wanted[at, begin + prompt - 1 : end - 1] = True
+            examples, begin = examples + 1, end
+    seen = (owner[:, :, None] == owner[:, None, :]) | common[:, None, :]
+    seen &= torch.ones(length, length, dtype=torch.bool).tril()
+    mask = torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, torch.finfo(torch.bfloat16).min)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        logits = model.lm_head(hidden[wanted])
+        states = model.model(input_ids=ids, attention_mask=mask[:, None], position_ids=positions).last_hidden_state
+        logits = model.lm_head(states[wanted])
     targets = ids.roll(-1, dims=1)[wanted]
-    rows = torch.arange(len(batch))[:, None].expand_as(ids)[wanted]
-    wrong = torch.zeros(len(batch)).index_add_(0, rows, (logits.argmax(-1) != targets).float())
+    wrong = torch.zeros(examples).index_add_(0, owner[wanted], (logits.argmax(-1) != targets).float())
     return F.cross_entropy(logits.float(), targets), int((wrong == 0).sum())
 
 
-def _validate(model: Any, items: Sequence[Tokens]) -> dict[str, float]:
+def _validate(model: Any, rows: Sequence[Row]) -> dict[str, float]:
     """Return loss and share of exact plans on held-out seeds.
 
     All tokens right under teacher forcing is the same as greedy decoding giving the very plan.
@@ -200,15 +206,15 @@ def _validate(model: Any, items: Sequence[Tokens]) -> dict[str, float]:
     import torch
 
     model.eval()
-    ordered = sorted(items, key=lambda item: len(item.ids))
-    losses, right = [], 0
+    total, right = 0.0, 0
     with torch.no_grad():
-        for part in _parts(ordered, 4096):
+        for part in parts(sorted(rows, key=len), 2048):
             loss, exact = _loss(model, part)
-            losses.append(loss.item())
+            total += loss.item() * sum(row.learnt for row in part)
             right += exact
     model.train()
-    return {"validation_loss": round(sum(losses) / len(losses), 4), "exact": round(right / len(items), 4)}
+    examples, learnt = sum(len(row.own) for row in rows), sum(row.learnt for row in rows)
+    return {"validation_loss": round(total / learnt, 4), "exact": round(right / examples, 4)}
 
 
 def _checkpoint(out: Path, model: Any, optimizer: Any, step: int, log: list[dict[str, Any]]) -> None:
@@ -234,21 +240,3 @@ def _resume(out: Path, model: Any, optimizer: Any) -> tuple[int, list[dict[str, 
     optimizer.load_state_dict(state["optimizer"])
     curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
     return state["step"], curve[: state["step"]]
-
-
-def main() -> None:
-    """Train from the command line."""
-    from pipeline.models import base_model_path
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted one is resumed")
-    parser.add_argument("--base", type=Path, help="GGUF file of the base model (default: SmolLM2-135M-Instruct)")
-    for name, default in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"[{default}]")
-    arguments = vars(parser.parse_args())
-    out, base = arguments.pop("out"), arguments.pop("base") or base_model_path()
-    train(Settings(**arguments), base, out)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ signature that it never saw.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ from typing import Any
 
 from pipeline.spec import ToolSpec
 from training.surface import Call
+
+VALIDATION, TEST = 0.02, 0.05  # shares of the seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Seed:
     @property
     def language(self) -> str:
         """`pt`, `es` or `en`."""
-        return self.voice[:2] if self.voice[:3] in ("pt-", "es-") else "en"
+        return self.voice[:2] if re.match(r"(?:pt|es)\b", self.voice) else "en"
 
 
 def seed_folder() -> Path:
@@ -58,6 +61,39 @@ def load_seeds(paths: Iterable[Path] | None = None) -> list[Seed]:
     """Read seed files; all of the project's by default."""
     chosen = sorted(seed_folder().glob("*.jsonl")) if paths is None else paths
     return [_seed(json.loads(line), path.stem) for path in chosen for line in path.open(encoding="utf-8")]
+
+
+def styles(seed: Seed) -> frozenset[str]:
+    """Return how a seed is said: `terse`, `dictated`, `formal` or `non-native`, none of them or several.
+
+    The pen tells, where a whole file was written in one way, or the voice.
+    """
+    voice = seed.voice.casefold()
+    said = {style for style, words in _STYLES.items() if any(word in voice for word in words)}
+    return frozenset(said | {style for style, pens in _PENS.items() if seed.pen in pens})
+
+
+_STYLES = {
+    "terse": ("terse", "telegraphic", "texter"),
+    "dictated": ("dictat",),
+    "formal": ("formal", "lawyer", "diplomat"),
+    "non-native": ("non-native", "nonnative", "non native"),
+}
+_PENS = {"terse": ("s1", "s9", "s21"), "dictated": ("s4",), "formal": ("s10",)}
+
+
+def held_out(seed: Seed, share: float) -> bool:
+    """Whether a seed is among the `share` that is kept from training; decided by its id, so that it never changes sides."""
+    return int(hashlib.sha256(seed.id.encode()).hexdigest()[:8], 16) / 2**32 < share
+
+
+def split(seeds: Iterable[Seed]) -> dict[str, list[Seed]]:
+    """Divide seeds into `train`, `validation` and `test`, so that no phrasing is on two sides."""
+    parts: dict[str, list[Seed]] = {"train": [], "validation": [], "test": []}
+    for seed in seeds:
+        part = "validation" if held_out(seed, VALIDATION) else "test" if held_out(seed, VALIDATION + TEST) else "train"
+        parts[part].append(seed)
+    return parts
 
 
 def _seed(data: Mapping[str, Any], pen: str) -> Seed:

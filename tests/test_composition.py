@@ -1,0 +1,90 @@
+"""Composition: every example is a request, an offer of tools, and the plan that should be written for it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+from pipeline.plan import escape_dollars, parse_plan
+from pipeline.spec import Catalogue
+from training.composition import Composition
+from training.examples import Example, groups
+from training.seeds import load_seeds, split
+
+pytest.importorskip("faker")
+
+SEEDS = load_seeds()
+
+
+@pytest.fixture(scope="module")
+def examples(tools: Catalogue) -> list[Example]:
+    rankings = {seed.id: list(tools) for seed in SEEDS}
+    return list(itertools.islice(Composition(SEEDS, tools, rankings, seed=7), 3000))
+
+
+def test_there_are_seeds_of_many_pens() -> None:
+    assert len(SEEDS) >= 2900
+    assert len({seed.pen for seed in SEEDS}) >= 14
+    assert len({seed.id for seed in SEEDS}) == len(SEEDS)
+    assert len({seed.query.casefold() for seed in SEEDS}) == len(SEEDS)
+
+
+def test_the_same_seed_gives_the_same_examples(tools: Catalogue, examples: list[Example]) -> None:
+    rankings = {seed.id: list(tools) for seed in SEEDS}
+    again = itertools.islice(Composition(SEEDS, tools, rankings, seed=7), 50)
+    assert list(again) == examples[:50]
+    other = itertools.islice(Composition(SEEDS, tools, rankings, seed=8), 50)
+    assert list(other) != examples[:50]
+
+
+def test_every_plan_calls_offered_tools(tools: Catalogue, examples: list[Example]) -> None:
+    for example in examples:
+        plan = parse_plan(example.plan)
+        assert plan.text() == example.plan
+        assert {step.tool for step in plan.steps} <= set(example.offer.catalogue(tools)), example
+
+
+def test_names_and_files_in_the_plan_stand_in_the_request(examples: list[Example]) -> None:
+    """A model that learns from these learns to copy."""
+    copied = 0
+    for example in examples:
+        for step in parse_plan(example.plan).steps:
+            if step.tool in ("summarize_pdf", "open_and_get_file_path"):
+                [name] = step.args
+                if isinstance(name, str):
+                    copied += 1
+                    assert escape_dollars(name).casefold() in escape_dollars(example.query).casefold(), example
+    assert copied > 100
+
+
+def test_tool_lists_are_of_many_lengths(tools: Catalogue, examples: list[Example]) -> None:
+    lengths = [len(example.offer.catalogue(tools)) for example in examples]
+    assert min(lengths) == 1
+    assert max(lengths) >= 12
+    assert 4 < sum(lengths) / len(lengths) < 10
+
+
+def test_requests_share_a_list_of_tools(tools: Catalogue, examples: list[Example]) -> None:
+    sizes = [len(group) for group in groups(examples[:1000])]
+    assert 2 < sum(sizes) / len(sizes) < 4
+    for group in groups(examples[:100]):
+        beginnings = {example.prompt(tools).partition("Request: ")[0].partition("Note: ")[0] for example in group}
+        assert len(beginnings) == 1
+
+
+def test_prompts_are_those_of_the_planner(tools: Catalogue, examples: list[Example]) -> None:
+    renamed = next(example for example in examples if example.offer.aliases)
+    [(own, alias), *_] = renamed.offer.aliases.items()
+    assert re.search(rf"^{alias}\(", renamed.prompt(tools), re.MULTILINE)
+    assert own not in renamed.prompt(tools)
+
+
+def test_no_phrasing_is_in_two_splits() -> None:
+    parts = split(SEEDS)
+    assert 0.01 < len(parts["validation"]) / len(SEEDS) < 0.035
+    assert 0.03 < len(parts["test"]) / len(SEEDS) < 0.07
+    assert sum(map(len, parts.values())) == len(SEEDS)
+    backwards = split(SEEDS[::-1])
+    assert all(parts[name] == backwards[name][::-1] for name in parts)  # order and company decide nothing

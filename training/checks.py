@@ -1,0 +1,158 @@
+"""Whether an example may be learnt from: the sanity checks, and what is too like what.
+
+The TinyAgent paper throws out generated plans with a wrong tool, wrong arity or a cycle (arXiv 2409.00608, section 3.2). Here a plan must
+moreover become a full plan by the compiler that the pipeline uses (types, references of a fitting type, times that are
+understood), run to its end in a dry run, and keep the planning conventions as far as words can show it: names, files, paths and
+times are copied from the request, nothing is asked twice, no text is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.agents import PlainWriter
+from pipeline.effects import approve_all
+from pipeline.elaborate import ElaborationError, bind, elaborate
+from pipeline.errors import TinyAgentError
+from pipeline.executor import Executor
+from pipeline.plan import Plan, Value, parse_plan
+from pipeline.spec import COERCIBLE, Catalogue, Effect, Parameter, ToolSpec, Type
+from pipeline.tools.context import ToolContext
+from training.examples import Example
+
+# When a request may have been made: "Monday the 9th" is understood in some months only.
+NOWS = tuple(datetime(2026, month, 12, 10, 30) for month in range(1, 13))
+NEAR = 0.8  # Jaccard similarity of word triples from which two requests are near-duplicates
+LEAK = 0.5  # …and from which a request is taken for one that it must not be trained on
+
+# What must be words of the request: who, which file, when.
+_COPIED = COERCIBLE | {Type.DATETIME, Type.DURATION}
+
+
+def violations(example: Example, tools: Catalogue) -> list[str]:
+    """Return what is wrong with an example; nothing for a sane one. The word before a colon says the kind."""
+    if not example.query.strip():
+        return ["request: empty"]
+    offered = example.offer.catalogue(tools)
+    try:
+        plan = parse_plan(example.plan)
+    except TinyAgentError as error:
+        return [f"syntax: {error}"]
+    foreign = [step.tool for step in plan.steps if step.tool not in offered]
+    if foreign:
+        return [f"tool: {', '.join(foreign)} is not offered"]
+    known = with_lookups(offered, tools)
+    try:
+        full = elaborated(plan, known)
+        _dry_run(full, known)
+    except TinyAgentError as error:
+        return [f"call: {error}"]
+    return [*_broken_conventions(example, plan, full, offered)]
+
+
+def with_lookups(offered: Catalogue, tools: Catalogue) -> Catalogue:
+    """Return the offered tools and the lookups that plans with them may need."""
+    missing = [t for t in tools.values() if t.coerces and offered.coercion_to(t.returns.type) is None]
+    return Catalogue([*offered.values(), *missing])
+
+
+def elaborated(plan: Plan, tools: Catalogue) -> Plan:
+    """Return the full plan, made at the first time at which it can be."""
+    for now in NOWS[:-1]:
+        with suppress(ElaborationError):
+            return elaborate(plan, tools, now)
+    return elaborate(plan, tools, NOWS[-1])
+
+
+def _dry_run(plan: Plan, tools: Catalogue) -> None:
+    context = ToolContext(Path(), NOWS[0], "", PlainWriter())
+    asyncio.run(Executor(tools, context, approve_all, dry_run=True).run(plan))
+
+
+def _broken_conventions(example: Example, plan: Plan, full: Plan, offered: Catalogue) -> Iterator[str]:
+    said = plain(" ".join((example.query, *example.instructions)))
+    for step in plan.steps:
+        tool = offered[step.tool]
+        for name, value in bind(step, tool).items():
+            parameter = tool.parameter(name)
+            assert parameter is not None
+            for text in _texts(value):
+                if _is_copied(parameter, tool) and plain(text) not in said:
+                    yield f"copy: {step.tool}.{name} {text!r} does not stand in the request"
+        if tool.effect is Effect.SEND and "" in step.args:
+            yield f"empty: {step.text()}"
+    calls = [(step.tool, step.args) for step in full.steps]
+    if len(set(calls)) < len(calls):
+        yield "twice: one call stands twice in the plan"
+
+
+def _is_copied(parameter: Parameter, tool: ToolSpec) -> bool:
+    return parameter.type in _COPIED or bool(tool.coerces)
+
+
+def _texts(value: Value) -> Iterator[str]:
+    """Yield the texts in a value that hold no reference."""
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def plain(text: str) -> str:
+    """Return a text without case, accents and needless space."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+
+
+def triples(query: str) -> frozenset[Hashable]:
+    """Return the word triples of a request; of a shorter one, its words together."""
+    words = re.findall(r"\w+", plain(query))
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset([tuple(words)])
+
+
+class Likeness:
+    """Finds requests that are nearly the same as earlier ones, by MinHash and locality-sensitive hashing.
+
+    Method: Broder 1997; `datasketch` keeps the hash tables. What the hashes find is compared exactly, so a pair is never
+    called alike that is not; one pair in a few hundred just above the threshold may be missed.
+    """
+
+    def __init__(self, threshold: float = NEAR, permutations: int = 64) -> None:
+        from datasketch import MinHashLSH
+
+        self._threshold, self._permutations = threshold, permutations
+        # The tables are asked a little below the threshold, since their estimate errs by about 1 / sqrt(permutations).
+        self._tables = MinHashLSH(threshold=max(0.1, threshold - 0.1), num_perm=permutations)
+        self._known: dict[int, tuple[str, frozenset[Hashable]]] = {}
+
+    def add(self, query: str) -> str | None:
+        """Return an earlier request that this one is like, or remember it and return None."""
+        found = self.find(query)
+        if found is None:
+            number = len(self._known)
+            self._known[number] = (query, triples(query))
+            self._tables.insert(number, self._hashes(triples(query)), check_duplication=False)
+        return found
+
+    def find(self, query: str) -> str | None:
+        """Return a remembered request that this one is like."""
+        own = triples(query)
+        for number in self._tables.query(self._hashes(own)):
+            other, theirs = self._known[number]
+            if len(own & theirs) >= self._threshold * len(own | theirs):
+                return other
+        return None
+
+    def _hashes(self, shingles: Iterable[Hashable]) -> object:
+        from datasketch import MinHash
+
+        hashes = MinHash(num_perm=self._permutations)
+        hashes.update_batch([repr(shingle).encode() for shingle in shingles])
+        return hashes

@@ -1,0 +1,422 @@
+"""Seeds → the examples that the planner is trained on: the offline source, by composition.
+
+From a seed an example comes in stages, each a function below: slots are refilled, requests are joined to longer ones,
+typing errors are put in, and the tool list is made as a selector makes it: the needed tools among likely wrong ones,
+sometimes renamed, sometimes with tools that were invented for a seed, sometimes without the one that is needed. One to
+four requests share a tool list, which a trainer needs to compute once for all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.plan import Plan, Step, Value, escape_dollars, renumber
+from pipeline.spec import Catalogue, ToolSpec
+from training.banks import Banks
+from training.examples import Example, Offer
+from training.seeds import Seed, Slot, styles
+from training.surface import to_surface
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request in words, with its surface plan."""
+
+    query: str
+    plan: Plan
+    tools: tuple[ToolSpec, ...]  # the tools that the plan calls, and invented ones that it could
+    seeds: tuple[Seed, ...]  # what it was made from
+    mistyped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How often what is done to a seed."""
+
+    refill: float = 0.7  # a slot gets another value
+    join: float = 0.5  # two or three requests are joined
+    typos: float = 0.08  # the words around the slots are mistyped
+    invented: float = 0.16  # the seed is one with invented tools
+    rename: float = 0.06  # an offered tool has another name
+    describe: float = 0.12  # known tools come with their summary
+    drop: float = 0.1  # a needed tool is not offered
+    instruct: float = 0.04  # a standing instruction is given
+
+
+class Composition:
+    """An endless stream of examples.
+
+    Args:
+        seeds: What to make them from.
+        tools: The catalogue.
+        rankings: For each seed's id, the catalogue's tools from likely to unlikely, as a selector sees them.
+        seed: Of the random numbers; the same one gives the same examples.
+        recipe: How often what is done to a seed.
+        split: What the examples are for: `train`, `validation` or `test`.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[Seed],
+        tools: Catalogue,
+        rankings: Mapping[str, Sequence[str]],
+        *,
+        seed: int = 0,
+        recipe: Recipe | None = None,
+        split: str = "train",
+    ) -> None:
+        self._split = split
+        self._rng = random.Random(seed)
+        self._tools = tools
+        self._rankings = rankings
+        self._recipe = recipe or Recipe()
+        self._banks = Banks(seeds, self._rng)
+        self._own = [s for s in seeds if not s.tools]
+        self._foreign = [s for s in seeds if s.tools]
+        self._invented = list({tool.name: tool for s in self._foreign for tool in s.tools}.values())
+        self._by_language: dict[str, list[Seed]] = {}
+        for s in self._own:
+            self._by_language.setdefault(s.language, []).append(s)
+
+    def __iter__(self) -> Iterator[Example]:
+        return itertools.chain.from_iterable(self.groups())
+
+    def groups(self) -> Iterator[list[Example]]:
+        """Yield examples that share their list of tools, one to four at a time."""
+        while True:
+            size = self._rng.choices(range(1, 5), weights=[2, 4, 5, 3])[0]
+            yield self.examples([self._request() for _ in range(size)])
+
+    def requests(self) -> Iterator[Request]:
+        """Yield requests without tools to choose from, for what learns to select them."""
+        while True:
+            yield self._request()
+
+    def examples(self, requests: Sequence[Request]) -> list[Example]:
+        """Return the requests with one list of tools to choose from."""
+        rng, recipe = self._rng, self._recipe
+        offered = self._offer(requests)
+        if rng.random() < recipe.drop:
+            offered, requests = self._drop(offered, requests)
+        described = set[str]()
+        if rng.random() < recipe.describe:
+            described = set(rng.sample(sorted(self._tools), rng.randrange(1, len(self._tools))))
+        names = self._aliases(offered) if rng.random() < recipe.rename else {}
+        offer = Offer(
+            names=tuple(sorted(tool.name for tool in offered if tool.name in self._tools)),
+            aliases=names,
+            described=tuple(sorted(described & {tool.name for tool in offered})),
+            invented=tuple(tool for tool in offered if tool.name not in self._tools),
+        )
+        return [self._example(request, offer) for request in requests]
+
+    def _example(self, request: Request, offer: Offer) -> Example:
+        plan, instructions = request.plan, []
+        if self._rng.random() < self._recipe.instruct:
+            text, plan = self._instruct(plan)
+            instructions.append(text)
+        plan = Plan(tuple(replace(step, tool=offer.aliases.get(step.tool, step.tool)) for step in plan.steps))
+        told = [styles(seed) for seed in request.seeds]
+        return Example(
+            request.query,
+            plan.text(),
+            offer,
+            tuple(instructions),
+            family="+".join(seed.id for seed in request.seeds),
+            styles=tuple(sorted(frozenset.intersection(*told))) + (("typo",) if request.mistyped else ()),
+            language=request.seeds[0].language,
+            split=self._split,
+        )
+
+    # ── the request ──────────────────────────────────────────────────────────────────────────────
+
+    def _request(self) -> Request:
+        if self._foreign and self._rng.random() < self._recipe.invented:
+            return self.fill(self._rng.choice(self._foreign))
+        first = self.fill(self._rng.choice(self._own))
+        if self._rng.random() >= self._recipe.join or len(first.plan.steps) > 3:
+            return first
+        mates = self._by_language[first.seeds[0].language]
+        for _ in range(self._rng.choice([1, 1, 1, 2])):
+            mate = self.fill(self._rng.choice(mates))
+            if len(mate.plan.steps) <= 2 and (mate.plan.steps or first.plan.steps) and not _taken_back(mate, first):
+                first = self._join(first, mate)
+        return first
+
+    def fill(self, seed: Seed) -> Request:
+        """Return the request of one seed, other values in its slots."""
+        rng = self._rng
+        values = {
+            name: self._banks.draw(slot, seed.language) if rng.random() < self._recipe.refill else slot.value
+            for name, slot in seed.slots.items()
+        }
+        mistyped = rng.random() < self._recipe.typos
+        frame = self._mistype(seed) if mistyped else seed.query
+        query = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], frame)
+
+        def said(match: re.Match[str]) -> str:
+            return json.dumps(escape_dollars(values[match[1]]), ensure_ascii=False)[1:-1]
+
+        calls = json.loads(re.sub(r"\{(\w+)\}", said, json.dumps(seed.calls, ensure_ascii=False)))
+        tools = Catalogue([*self._tools.values(), *seed.tools]) if seed.tools else self._tools
+        plan = to_surface(calls, tools)
+        needed = {step.tool: tools[step.tool] for step in plan.steps} | {tool.name: tool for tool in seed.tools}
+        return Request(query, plan, tuple(needed.values()), (seed,), mistyped)
+
+    def _join(self, first: Request, second: Request) -> Request:
+        """Ask two things in one breath."""
+        rng = self._rng
+        language = first.seeds[0].language
+        head, tail = first.query.rstrip(), second.query.strip()
+        if head[-1:] in ".?!" and rng.random() < 0.5:
+            link = rng.choice(SENTENCES[language])
+        else:
+            head = head.rstrip(".")
+            link = rng.choice(LINKS[language])
+            # A name keeps its capital, and so does "I".
+            begins_with_a_slot = second.seeds[0].query.lstrip().startswith("{")
+            if tail[1:2].islower() and not begins_with_a_slot and rng.random() < 0.85:
+                tail = tail[0].lower() + tail[1:]
+        shift = len(first.plan.steps)
+        numbers = {n: n + shift for n in range(1, len(second.plan.steps) + 1)}
+        moved = tuple(
+            Step(
+                step.number + shift,
+                step.tool,
+                tuple(renumber(v, numbers) for v in step.args),
+                {k: renumber(v, numbers) for k, v in step.named.items()},
+            )
+            for step in second.plan.steps
+        )
+        tools = {tool.name: tool for tool in (*first.tools, *second.tools)}
+        return Request(
+            head + link + tail,
+            Plan(first.plan.steps + moved),
+            tuple(tools.values()),
+            first.seeds + second.seeds,
+            first.mistyped or second.mistyped,
+        )
+
+    def _mistype(self, seed: Seed) -> str:
+        """Mistype a word or two of a seed; never in a slot, nor one that the plan copies."""
+        copied = set(re.findall(r"\w+", json.dumps(seed.calls, ensure_ascii=False).casefold()))
+        parts = re.split(r"(\{\w+\}|\W+)", seed.query)
+        words = [
+            i for i, part in enumerate(parts) if len(part) > 3 and part.isalpha() and part.casefold() not in copied
+        ]
+        for i in self._rng.sample(words, min(len(words), self._rng.choice([1, 1, 2, 3]))):
+            word, at = parts[i], self._rng.randrange(1, len(parts[i]) - 1)
+            parts[i] = self._rng.choice(
+                [
+                    word[:at] + word[at + 1 :],
+                    word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+                    word[:at] + word[at] + word[at:],
+                ]
+            )
+        return "".join(parts)
+
+    # ── the tools that are offered ───────────────────────────────────────────────────────────────
+
+    def _offer(self, requests: Sequence[Request]) -> list[ToolSpec]:
+        """Return the needed tools among wrong ones, mostly those that a selector would confuse them with."""
+        rng = self._rng
+        offered = {tool.name: tool for request in requests for tool in request.tools}
+        seeds = [s for request in requests for s in request.seeds]
+        ranked = [[n for n in self._rankings.get(s.id, ()) if n not in offered] for s in seeds]
+        extra = rng.choices(range(13), weights=[4, 7, 8, 9, 9, 8, 6, 4, 3, 2, 1, 1, 2])[0]
+        extra = max(0, extra - 2 * (len(requests) > 2))  # the others' tools are wrong ones already
+        for _ in range(max(extra, 0 if offered else 1)):
+            likely = [name for name in rng.choice(ranked) if name not in offered]
+            others = [name for name in self._tools if name not in offered]
+            if likely and rng.random() < 0.65:
+                name = likely[min(int(rng.expovariate(0.5)), len(likely) - 1)]
+            elif others:
+                name = rng.choice(others)
+            else:
+                break
+            offered[name] = self._tools[name]
+        if self._invented and rng.random() < 0.1:
+            for tool in rng.sample(self._invented, rng.choice([1, 2, 3])):
+                offered.setdefault(tool.name, tool)
+        return list(offered.values())
+
+    def _drop(self, offered: list[ToolSpec], requests: Sequence[Request]) -> tuple[list[ToolSpec], list[Request]]:
+        """Take away a needed tool: who asks for it and nothing else gets no plan, who asks for more is left out."""
+        needed = sorted({step.tool for r in requests if len(r.seeds) == 1 for step in r.plan.steps})
+        if not needed:
+            return offered, list(requests)
+        gone = self._rng.choice(needed)
+        left = [tool for tool in offered if tool.name != gone] or self._rng.sample(self._invented, 2)
+        names = {tool.name for tool in left}
+        kept = []
+        for request in requests:
+            served = [step.tool in names for step in request.plan.steps]
+            if all(served):
+                kept.append(request)
+            elif not any(served):
+                kept.append(replace(request, plan=Plan()))
+        return left, kept
+
+    def _aliases(self, offered: Sequence[ToolSpec]) -> dict[str, str]:
+        """Give offered tools other names, as another author would; unknown names come with their summary."""
+        taken = {tool.name for tool in offered}
+        names: dict[str, str] = {}
+        for tool in offered:
+            choices = [name for name in ALIASES.get(tool.name, ()) if name not in taken]
+            if choices and self._rng.random() < 0.6:
+                names[tool.name] = self._rng.choice(choices)
+        return names
+
+    def _instruct(self, plan: Plan) -> tuple[str, Plan]:
+        """Make up a standing instruction, and do in the plan what it asks."""
+        rng = self._rng
+        name = self._banks.draw(_A_PERSON, "en")
+        text, parameter, value = rng.choice(
+            [
+                (rng.choice(["always cc {}", "copy {} on every email", "put {} in cc when mailing"]), "cc", name),
+                (rng.choice(["invite {} to all my events", "add {} to every calendar event"]), "invitees", name),
+                (rng.choice(['save notes in the "{}" folder', "my notes go into {}"]), "folder", rng.choice(_FOLDERS)),
+                (
+                    rng.choice(['put reminders into the "{}" list', "my {} list is for reminders"]),
+                    "list_name",
+                    rng.choice(_LISTS),
+                ),
+                (rng.choice(["use the {} calendar", 'events go into "{}"']), "calendar", rng.choice(_CALENDARS)),
+            ]
+        )
+        steps = []
+        for step in plan.steps:
+            tool = self._tools.get(step.tool)
+            declared = tool.parameter(parameter) if tool else None
+            named: dict[str, Value] = dict(step.named)
+            if tool and declared and (parameter != "folder" or tool.name == "create_note"):
+                if declared.list:
+                    present = named.get(parameter, ())
+                    named[parameter] = (*(present if isinstance(present, tuple) else ()), value)
+                else:
+                    named.setdefault(parameter, value)
+                named = {p.name: named[p.name] for p in tool.parameters if p.name in named}
+            steps.append(replace(step, named=named))
+        return text.format(value), Plan(tuple(steps))
+
+
+def _taken_back(mate: Request, first: Request) -> bool:
+    """Whether one of two requests is out of scope by taking itself back, which would take back both."""
+    words = re.compile(
+        r"\b(?:no|never ?mind|don't|dont|forget|scratch|cancel|wait|actually|deixa|olvida|esquece)\b", re.I
+    )
+    return any(not r.plan.steps and words.search(r.query) for r in (mate, first))
+
+
+def rank_tools(seeds: Sequence[Seed], tools: Catalogue) -> dict[str, list[str]]:
+    """Return for each seed's id the tools from likely to unlikely, as the index sees them."""
+    from index import Embedder, ToolIndex
+
+    index = ToolIndex.build(tools, Embedder())
+    rankings = {}
+    for seed in seeds:
+        scores = index.search([seed.as_written])
+        rankings[seed.id] = sorted(scores, key=lambda name: -scores[name])
+    return rankings
+
+
+# What stands between two requests in one breath: without an end of the sentence before it, and with one.
+LINKS: Mapping[str, Sequence[str]] = {
+    "en": (
+        [" and "] * 4
+        + [", and ", ", and also ", " and also ", " and then ", ", then ", " then ", "; ", ". ", ". ", ", ", ", "]
+        + [
+            " plus ",
+            " & ",
+            "\n",
+            " ",
+            " oh and ",
+            ", oh and ",
+            ". Also ",
+            " also ",
+            ", after that ",
+            " - ",
+            " + ",
+            "... ",
+        ]
+        + [", and while you're at it ", ", and please ", ". Then ", ". And "]
+    ),
+    "pt": [
+        " e ",
+        " e ",
+        " e ",
+        ", ",
+        "; ",
+        ". ",
+        "\n",
+        " e também ",
+        ", depois ",
+        ". Também ",
+        " e depois ",
+        ", e ",
+        " mais ",
+    ],
+    "es": [
+        " y ",
+        " y ",
+        " y ",
+        ", ",
+        "; ",
+        ". ",
+        "\n",
+        " y también ",
+        ", luego ",
+        ". También ",
+        " y después ",
+        ", y ",
+        " y de paso ",
+    ],
+}
+SENTENCES: Mapping[str, Sequence[str]] = {
+    "en": [
+        " ",
+        " ",
+        " ",
+        " Also, ",
+        " And ",
+        " Then: ",
+        " Oh, and ",
+        " After that, ",
+        " Also: ",
+        " Next, ",
+        " Plus, ",
+        " Second: ",
+    ],
+    "pt": [" ", " ", " Também, ", " E ", " Depois, ", " Ah, e "],
+    "es": [" ", " ", " También, ", " Y ", " Después, ", " Ah, y "],
+}
+
+_A_PERSON = Slot("person", "Nick Owen")
+_FOLDERS = ["Work", "Personal", "Inbox", "Home", "Research", "Ideas"]
+_LISTS = ["Errands", "Work", "Home", "Today", "Chores"]
+_CALENDARS = ["Work", "Family", "Private", "Team", "Studio"]
+
+# Names that another author might have given the tools.
+ALIASES: Mapping[str, Sequence[str]] = {
+    "get_phone_number": ("lookup_phone", "find_number", "contact_phone"),
+    "get_email_address": ("lookup_email", "find_email", "contact_email"),
+    "create_calendar_event": ("add_event", "schedule_event", "calendar_add", "book_event"),
+    "open_and_get_file_path": ("find_file", "open_file", "locate_file"),
+    "summarize_pdf": ("pdf_summary", "summarise_document", "digest_pdf"),
+    "compose_new_email": ("send_email", "write_email", "mail_new", "email"),
+    "reply_to_email": ("reply", "answer_email", "mail_reply"),
+    "forward_email": ("forward", "mail_forward", "pass_on_email"),
+    "maps_open_location": ("show_place", "open_map", "map_pin"),
+    "maps_show_directions": ("directions", "navigate", "show_route"),
+    "create_note": ("new_note", "note_create", "write_note"),
+    "open_note": ("read_note", "show_note", "note_open"),
+    "append_note_content": ("add_to_note", "note_append", "extend_note"),
+    "create_reminder": ("remind", "add_reminder", "set_reminder", "todo_add"),
+    "send_sms": ("text_message", "send_text", "sms", "message"),
+    "get_zoom_meeting_link": ("zoom_link", "create_zoom", "video_meeting"),
+}
