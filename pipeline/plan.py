@@ -405,7 +405,7 @@ def _write(value: Value) -> str:
         case Template(parts):
             return f'"{_write_template(parts)}"'
         case str():
-            return f'"{_escape(value)}"'
+            return f'"{quoted(value)}"'
         case tuple():
             return f"[{', '.join(_write(item) for item in value)}]"
         case None | bool():
@@ -414,8 +414,8 @@ def _write(value: Value) -> str:
             return json.dumps(value)
 
 
-def _escape(text: str) -> str:
-    """Return text as it stands between quotes."""
+def quoted(text: str) -> str:
+    """Return text as it stands between quotes in a plan."""
     return escape_dollars(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
@@ -423,7 +423,7 @@ def _write_template(parts: tuple[str | Ref, ...]) -> str:
     written = ""
     for part, following in zip(parts, (*parts[1:], ""), strict=True):
         if isinstance(part, str):
-            written += _escape(part)
+            written += quoted(part)
         else:  # braces where what follows would make it another number, or money
             plain = isinstance(following, Ref) or not re.match(r"[\d.,kmb]|\s(?:mill|bill)", following, re.IGNORECASE)
             written += f"${part.step}" if plain else f"${{{part.step}}}"

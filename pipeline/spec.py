@@ -122,6 +122,7 @@ class Parameter(_Model):
     required: bool = True
     default: Any = None  # what an unsaid argument is in the full plan; a datetime's is a duration
     choices: tuple[str, ...] = ()  # the values of an enum
+    verbatim: bool = False  # a string that is words of the request: a name, a place, a folder
     ends: str = ""  # the datetime parameter whose end this datetime is
     all_day: str = ""  # the boolean parameter that says that this datetime has no time of day
 
@@ -158,6 +159,12 @@ class Parameter(_Model):
     def _check_choices(self) -> Parameter:
         if (self.type is Type.ENUM) != bool(self.choices):
             raise ValueError("an enum, and only an enum, has 'choices'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_verbatim(self) -> Parameter:
+        if self.verbatim and self.type is not Type.STRING:
+            raise _FaultError("only a string is said to be verbatim; names, files and times always are", "verbatim")
         return self
 
     @model_validator(mode="after")

@@ -24,8 +24,11 @@ def vocabulary() -> Any:
     llama.close()
 
 
-def admits(vocabulary: Any, tools: Catalogue, line: str, earlier: tuple[Type, ...] = ()) -> bool:
-    matcher = llguidance.LLMatcher(vocabulary, llguidance.LLMatcher.grammar_from_lark(step_grammar(tools, earlier)))
+def admits(
+    vocabulary: Any, tools: Catalogue, line: str, earlier: tuple[Type, ...] = (), said: tuple[str, ...] = ()
+) -> bool:
+    grammar = step_grammar(tools, earlier, said=said)
+    matcher = llguidance.LLMatcher(vocabulary, llguidance.LLMatcher.grammar_from_lark(grammar))
     assert not matcher.is_error(), matcher.get_error()
     tokens = vocabulary.tokenize_str(line)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
@@ -90,3 +93,36 @@ def test_references_are_of_a_fitting_type(vocabulary: Any, tools: Catalogue) -> 
 def test_every_tool_has_a_grammar(vocabulary: Any, tools: Catalogue) -> None:
     for name in tools:
         assert admits(vocabulary, tools.only([name]), "1. join()")
+
+
+SAID = 'text obinnas brother at "the $5 stall", dont forget cake_order.pdf & remind me tmrw 6am'
+
+
+@pytest.mark.parametrize(
+    ("line", "admitted"),
+    [
+        ('1. send_sms(["obinnas brother"], "anything at all")\n', True),
+        ('1. send_sms(["obinna"], "hi")\n', True),  # the possessive's s may go
+        ('1. send_sms(["inna"], "hi")\n', False),  # part of a word
+        ('1. send_sms(["Priya"], "hi")\n', False),
+        ('1. send_sms([" obinnas"], "hi")\n', False),
+        ('1. open_and_get_file_path("cake_order.pdf")\n', True),
+        ('1. open_and_get_file_path("cake_order")\n', True),
+        ('1. open_and_get_file_path("cake-order.pdf")\n', False),
+        ('1. maps_open_location("\\"the \\$5 stall\\"")\n', True),
+        ('1. create_reminder("cake", due_date="tmrw 6am")\n', True),
+        ('1. create_reminder("cake", due_date="tmrw at 6am")\n', False),
+        ('1. create_reminder("cake", list_name="Chores")\n', True),  # of the standing instruction
+        ('1. create_reminder("cake", list_name="remind me my")\n', False),  # a part of each
+    ],
+)
+def test_names_places_and_times_are_words_of_the_request(
+    vocabulary: Any, tools: Catalogue, line: str, admitted: bool
+) -> None:
+    assert admits(vocabulary, tools, line, said=(SAID, "my list is Chores")) == admitted
+
+
+def test_a_long_request_in_any_script_gives_a_grammar(vocabulary: Any, tools: Catalogue) -> None:
+    said = ('今日は🎉 \\ "x" ' * 250,)
+    assert admits(vocabulary, tools, '1. open_note("今日は🎉")\n', said=said)
+    assert admits(vocabulary, tools, "1. join()", said=("?",))

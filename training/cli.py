@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +99,7 @@ def teach(
         )
         with _counting("Asking the teacher", size) as tell:
             sane = _collected(teacher, against, tell)
-            _write(itertools.islice(sane, size), out, tell, as_json)
+            _write(itertools.islice(sane, size), out, tell, as_json, teacher.unread)
 
 
 @corpus.command("import")
@@ -110,10 +110,11 @@ def teach(
 def import_(file: Path, out: Path, against: tuple[Path, ...], as_json: bool) -> None:
     """Read the published TinyAgent data set (FILE is its JSON) and write it as a corpus."""
     with _extra():
-        from training.tinyagent_dataset import read_tinyagent
+        from training.tinyagent_dataset import TinyAgentDataset
 
+        source = TinyAgentDataset(file, builtin_tools())
         with _counting("Reading", None) as tell:
-            _write(_collected(read_tinyagent(file, builtin_tools()), against, tell), out, tell, as_json)
+            _write(_collected(source, against, tell), out, tell, as_json, source.left_out)
 
 
 @corpus.command()
@@ -165,11 +166,13 @@ def _collected(source: Iterable[Example], against: Sequence[Path], tell: _Tell) 
     return collect(source, builtin_tools(), avoid=_queries(against), on_progress=tell)
 
 
-def _write(examples: Iterable[Example], out: Path, tell: _Tell, as_json: bool) -> None:
+def _write(
+    examples: Iterable[Example], out: Path, tell: _Tell, as_json: bool, unread: Mapping[str, int] | None = None
+) -> None:
     from training.examples import write
 
     count = write(examples, out)
-    left_out = dict(tell.collected.left_out) if tell.collected else {}
+    left_out = {**(unread or {}), **(tell.collected.left_out if tell.collected else {})}
     if as_json:
         click.echo(json.dumps({"file": str(out), "examples": count, "left_out": left_out}))
     else:

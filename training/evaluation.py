@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.batch import Request, planned, read_requests
 from pipeline.elaborate import elaborate
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.plan import Plan, Ref, Template, Value, escape_dollars, parse_plan
+from pipeline.plan import Plan, parse_plan
 from pipeline.spec import Catalogue, Type
 from training.checks import NOWS, plain, with_lookups
 from training.examples import Example, read
 from training.scoring import Gold, Score, score
+from training.surface import as_json
 
 if TYPE_CHECKING:
     from pipeline.pipeline import Pipeline
@@ -124,26 +125,9 @@ def _gold(plan: Plan, tools: Catalogue, query: str) -> Gold:
         for parameter, value in zip(tools[step.tool].parameters, step.args, strict=True):
             free = parameter.type is Type.STRING and isinstance(value, str)
             if not free or plain(str(value)) in said:
-                args[parameter.name] = _listed(value)
+                args[parameter.name] = as_json(value)
         steps.append({"tool": step.tool, "args": args})
     return steps
-
-
-def _listed(value: Value) -> Any:
-    return [_json(item) for item in value] if isinstance(value, tuple) else _json(value)
-
-
-def _json(value: Value) -> Any:
-    """Return a value as evaluation files write it: references within text."""
-    match value:
-        case Ref(step):
-            return f"${step}"
-        case Template(parts):
-            return "".join(f"${part.step}" if isinstance(part, Ref) else escape_dollars(part) for part in parts)
-        case str():
-            return escape_dollars(value)
-        case _:
-            return value
 
 
 def evaluate(

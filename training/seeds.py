@@ -84,16 +84,26 @@ _PENS = {"terse": ("s1", "s9", "s21"), "dictated": ("s4",), "formal": ("s10",)}
 
 def held_out(seed: Seed, share: float) -> bool:
     """Whether a seed is among the `share` that is kept from training; decided by its id, so that it never changes sides."""
-    return int(hashlib.sha256(seed.id.encode()).hexdigest()[:8], 16) / 2**32 < share
+    return _place(seed.id) < share
+
+
+def side_of(family: str) -> str:
+    """Return whether a family of phrasings trains, validates or tests; decided by its name."""
+    place = _place(family)
+    return "validation" if place < VALIDATION else "test" if place < VALIDATION + TEST else "train"
 
 
 def split(seeds: Iterable[Seed]) -> dict[str, list[Seed]]:
     """Divide seeds into `train`, `validation` and `test`, so that no phrasing is on two sides."""
     parts: dict[str, list[Seed]] = {"train": [], "validation": [], "test": []}
     for seed in seeds:
-        part = "validation" if held_out(seed, VALIDATION) else "test" if held_out(seed, VALIDATION + TEST) else "train"
-        parts[part].append(seed)
+        parts[side_of(seed.id)].append(seed)
     return parts
+
+
+def _place(name: str) -> float:
+    """Return a number from 0 to 1 that a name always has."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def _seed(data: Mapping[str, Any], pen: str) -> Seed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.plan import Plan, Ref, Step, Value, parse_text, references, renumber
+from pipeline.plan import Plan, Ref, Step, Template, Value, escape_dollars, parse_text, references, renumber
 from pipeline.prompt import writable
 from pipeline.spec import Catalogue, Parameter
 
@@ -66,6 +66,21 @@ def to_surface(calls: Sequence[Call], tools: Catalogue) -> Plan:
         required = tuple(written.pop(p.name) for p in tool.required)
         surface.append(Step(len(surface) + 1, tool.name, required, written))
     return Plan(tuple(surface))
+
+
+def as_json(value: Value) -> Any:
+    """Return a value as seeds and evaluation files write it: references within text."""
+    match value:
+        case Ref(step):
+            return f"${step}"
+        case Template(parts):
+            return "".join(f"${part.step}" if isinstance(part, Ref) else escape_dollars(part) for part in parts)
+        case tuple():
+            return [as_json(item) for item in value]
+        case str():
+            return escape_dollars(value)
+        case _:
+            return value
 
 
 def _looked_up(step: Step, tools: Catalogue) -> str | None:

@@ -195,7 +195,11 @@ class LlamaPlanner:
 
         # What a planner writes are the person's words: no string is much longer than all of them.
         grammar = step_grammar(
-            request.tools, returned, longest=len(request.request) + MORE_CHARACTERS, times=request.times
+            request.tools,
+            returned,
+            longest=len(request.request) + MORE_CHARACTERS,
+            said=[" ".join(text.split()) for text in (request.request, *request.instructions)],
+            times=request.times,
         )
         matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar))
         if matcher.is_error():
