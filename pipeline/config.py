@@ -36,6 +36,7 @@ class PlannerConfig(_Section):
     model: str = "smollm2-135m"  # a name of `tinyagent models list`, a GGUF file; the model's name for kind openai
     adapter: str = "auto"  # a LoRA adapter in GGUF; "auto" is the shipped one for the default model; "" is none
     layout: Literal["auto", "compact", "chat", "tinyagent"] = "auto"  # of the prompt; by the adapter if auto
+    weights: Literal["F16", "Q8_0", "Q4_0"] = "Q8_0"  # of the base and its adapter together, made at first use
     threads: Annotated[int, Field(ge=0)] = 0  # 0 takes the number of cores
     gpu_layers: int = -1  # layers to offload where there is a GPU; -1 is all
     base_url: str = "http://localhost:8080/v1"  # of kind openai; the key is in TINYAGENT_API_KEY

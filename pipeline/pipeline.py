@@ -72,15 +72,21 @@ class Pipeline:
     Args:
         config: The settings; the user's own by default.
         planner: What writes plans; by default the one that the settings name.
+        selector: What selects tools; by default one with the catalogue's index, if the settings want one.
         tools: The catalogue; by default that of the settings.
     """
 
     def __init__(
-        self, config: Config | None = None, *, planner: Planner | None = None, tools: Catalogue | None = None
+        self,
+        config: Config | None = None,
+        *,
+        planner: Planner | None = None,
+        selector: Selector | None = None,
+        tools: Catalogue | None = None,
     ) -> None:
         self.config = config or Config.load()
         self.tools = tools if tools is not None else self.config.catalogue()
-        self._given_planner = planner
+        self._given_planner, self._given_selector = planner, selector
 
     def select(self, request: str) -> Selection:
         """Return the tools that a request needs.
@@ -245,6 +251,8 @@ class Pipeline:
 
     @cached_property
     def _selector(self) -> Selector:
+        if self._given_selector is not None:
+            return self._given_selector
         return Selector(self.tools, None if self.config.selection.route == "all" else self._index)
 
     @cached_property

@@ -22,7 +22,7 @@ from pipeline.elaborate import ElaborationError, bind, elaborate
 from pipeline.errors import TinyAgentError
 from pipeline.executor import Executor
 from pipeline.plan import Plan, Value, parse_plan
-from pipeline.spec import COERCIBLE, Catalogue, Effect, Parameter, ToolSpec, Type
+from pipeline.spec import COERCIBLE, Catalogue, Effect, Parameter, Type
 from pipeline.tools.context import ToolContext
 from training.examples import Example
 
@@ -30,9 +30,6 @@ from training.examples import Example
 NOWS = tuple(datetime(2026, month, 12, 10, 30) for month in range(1, 13))
 NEAR = 0.8  # Jaccard similarity of word triples from which two requests are near-duplicates
 LEAK = 0.5  # …and from which a request is taken for one that it must not be trained on
-
-# What must be words of the request: who, which file, when.
-_COPIED = COERCIBLE | {Type.DATETIME, Type.DURATION}
 
 
 def violations(example: Example, tools: Catalogue) -> list[str]:
@@ -83,7 +80,7 @@ def _broken_conventions(example: Example, plan: Plan, full: Plan, offered: Catal
             parameter = tool.parameter(name)
             assert parameter is not None
             for text in _texts(value):
-                if _is_copied(parameter, tool) and plain(text) not in said:
+                if not _is_copied(text, parameter, said):
                     yield f"copy: {step.tool}.{name} {text!r} does not stand in the request"
         if tool.effect is Effect.SEND and "" in step.args:
             yield f"empty: {step.text()}"
@@ -92,8 +89,11 @@ def _broken_conventions(example: Example, plan: Plan, full: Plan, offered: Catal
         yield "twice: one call stands twice in the plan"
 
 
-def _is_copied(parameter: Parameter, tool: ToolSpec) -> bool:
-    return parameter.type in _COPIED or bool(tool.coerces)
+def _is_copied(text: str, parameter: Parameter, said: str) -> bool:
+    """Whether a text stands in what was said, if it has to; of a time, its words, which may be apart."""
+    if parameter.type in (Type.DATETIME, Type.DURATION):
+        return set(re.findall(r"\w+", plain(text))) <= set(re.findall(r"\w+", said))
+    return not (parameter.verbatim or parameter.type in COERCIBLE) or plain(text) in said
 
 
 def _texts(value: Value) -> Iterator[str]:

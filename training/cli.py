@@ -234,10 +234,18 @@ def train() -> None:
 @click.option("--seed", type=int, help="Of the random numbers.")
 @click.option("--rank", type=int, help="Of the adapter.")
 @click.option("--learning-rate", type=float)
+@click.option("--compile", is_flag=True, default=None, help="By torch.compile: faster, but needs a C++ compiler.")
 @click.option("--without", multiple=True, metavar="TOOL", help="Leave a tool out of all training.")
+@click.option("--dev", type=FILE, help="Rows with gold plans to measure success on at every validation.")
 @click.option("--export", "gguf", type=FILE, help="GGUF file to write the adapter to at the end.")
 def train_planner(
-    out: Path, corpus_file: Path | None, base: Path | None, without: tuple[str, ...], gguf: Path | None, **options: Any
+    out: Path,
+    corpus_file: Path | None,
+    base: Path | None,
+    without: tuple[str, ...],
+    dev: Path | None,
+    gguf: Path | None,
+    **options: Any,
 ) -> None:
     """Fine-tune the planner: LoRA on a small model, from corpus to adapter."""
     with _extra():
@@ -247,12 +255,37 @@ def train_planner(
 
         given = {name: value for name, value in options.items() if value is not None}
         chosen = base or base_model_path()
-        run(replace(Settings(), **given, without=without), chosen, out, corpus_file)
+        measure = _measured_on(dev, chosen) if dev else None
+        run(replace(Settings(), **given, without=without), chosen, out, corpus_file, measure=measure)
         if gguf:
             from training.export import export
 
             export(out, chosen, gguf)
             click.echo(f"{gguf}: {gguf.stat().st_size / 1e6:.1f} MB")
+
+
+def _measured_on(rows: Path, base: Path) -> Callable[[Path], dict[str, float]]:
+    """Return what measures the success of a run's adapter on rows with gold plans."""
+    from tempfile import TemporaryDirectory
+
+    from pipeline.pipeline import Pipeline
+    from pipeline.planners.llama import LlamaPlanner
+    from pipeline.planners.merge import adapter_tools, merged
+    from training.evaluation import Evaluation, evaluate, read_cases
+    from training.export import export
+
+    cases = read_cases(rows)
+
+    def measure(run: Path) -> dict[str, float]:
+        adapter = run / "adapter.gguf"
+        export(run, base, adapter)
+        with TemporaryDirectory(dir=run) as folder:
+            planner = LlamaPlanner(merged(base, adapter, Path(folder)), layout="compact", known=adapter_tools(adapter))
+            figures = Evaluation(evaluate(cases, Pipeline(Config(), planner=planner))).figures
+            planner.close()
+        return {"dev_success": round(figures.success, 4), "dev_arguments": round(figures.arguments, 4)}
+
+    return measure
 
 
 # ── eval ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,7 +45,7 @@ def _llama(config: Config) -> Planner:
     else:
         adapter = Path(settings.adapter).expanduser() if settings.adapter else None
     return LlamaPlanner(
-        merged(path, adapter, models.models_dir() / "merged") if adapter else path,
+        merged(path, adapter, models.models_dir() / "merged", settings.weights) if adapter else path,
         layout=settings.layout if settings.layout != "auto" else "compact" if adapter else "chat",
         known=adapter_tools(adapter) if adapter else (),
         threads=settings.threads or None,

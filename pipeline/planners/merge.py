@@ -1,4 +1,4 @@
-"""Base model + LoRA adapter → one GGUF file in Q8_0, made once and kept in the cache.
+"""Base model + LoRA adapter → one GGUF file, in Q8_0 unless another type is wanted, made once and kept in the cache.
 
 An adapter that llama.cpp applies at run time doubles the time of a plan; merged into the weights it costs nothing. Merging is
 done in float32 from the base's own (quantised) weights, written as F16, and quantised by llama.cpp. Takes and gives files; knows nothing of planning. Method: W + (alpha / rank) B A, LoRA (arXiv 2106.09685).
@@ -28,29 +28,31 @@ class MergeError(TinyAgentError):
     """The adapter does not belong to the base, or a file cannot be read or written."""
 
 
-def merged(base: Path, adapter: Path, cache: Path) -> Path:
+def merged(base: Path, adapter: Path, cache: Path, weights: str = "Q8_0") -> Path:
     """Return the merged model, made now if it is not in `cache` yet.
 
     Args:
         base: A GGUF model of llama architecture.
         adapter: A LoRA adapter in GGUF, made for it.
         cache: The folder for merged models.
+        weights: Their type: F16, Q8_0 or Q4_0.
 
     Raises:
         MergeError: See there.
     """
     stat = base.stat()
     key = f"{FORMAT}:{base.name}:{stat.st_size}:{hashlib.sha256(adapter.read_bytes()).hexdigest()}"
-    path = cache / f"{base.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.Q8_0.gguf"
+    path = cache / f"{base.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.{weights}.gguf"
     if path.exists():
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".merge-") as scratch:
-            half, small = Path(scratch) / "f16.gguf", Path(scratch) / "q8.gguf"
+            half, small = Path(scratch) / "f16.gguf", Path(scratch) / "small.gguf"
             merge(base, adapter, half)
-            _quantise(half, small)
-            os.replace(small, path)
+            if weights != "F16":
+                _quantise(half, small, weights)
+            os.replace(half if weights == "F16" else small, path)
     except OSError as error:
         raise MergeError(
             f"the merged model cannot be written to {cache}: {error.strerror or error}",
@@ -103,12 +105,12 @@ def adapter_tools(adapter: Path) -> tuple[str, ...]:
     return tuple(field.contents()) if field else ()
 
 
-def _quantise(half: Path, small: Path) -> None:
+def _quantise(half: Path, small: Path, weights: str) -> None:
     import llama_cpp
 
     logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)  # it reports each tensor
     options = llama_cpp.llama_model_quantize_default_params()
-    options.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0
+    options.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{weights}")
     if llama_cpp.llama_model_quantize(str(half).encode(), str(small).encode(), options) != 0:
         raise MergeError(f"llama.cpp cannot quantise {half}", fix="is the disk full?")
 
