@@ -51,7 +51,38 @@ def elaborate(plan: Plan, tools: Catalogue, now: datetime) -> Plan:
         ElaborationError: A call names no tool, has arguments that its tool does not take, or values that
             cannot become what the tool wants.
     """
-    return _Elaboration(tools, now).run(plan)
+    return _Elaboration(tools, now).run(_without_needless_lookups(plan, tools))
+
+
+def _without_needless_lookups(plan: Plan, tools: Catalogue) -> Plan:
+    """Return the plan with what was given already in place of its lookup, such as of an address or a number."""
+    given: dict[int, str | Ref] = {}
+    kept: list[Step] = []
+    for step in plan.steps:
+        tool = tools.get(step.tool)
+        if tool and tool.coerces and tool.effect is Effect.READ and [*map(type, step.args)] == [str] and not step.named:
+            text = str(step.args[0]).strip()
+            if (literal := _LITERAL.get(tool.returns.type)) and literal.fullmatch(text):
+                given[step.number] = text
+                continue
+        args = tuple(_put(value, given) for value in step.args)
+        named = {name: _put(value, given) for name, value in step.named.items()}
+        kept.append(Step(len(kept) + 1, step.tool, args, named))
+        given[step.number] = Ref(len(kept))
+    return Plan(tuple(kept)) if len(kept) < len(plan.steps) else plan
+
+
+def _put(value: Value, given: Mapping[int, str | Ref]) -> Value:
+    """Return a value with other references, or text, in place of its references."""
+    match value:
+        case Ref(step):
+            return given[step]
+        case Template(parts):
+            return template(given[part.step] if isinstance(part, Ref) else part for part in parts)
+        case tuple():
+            return tuple(_put(item, given) for item in value)
+        case _:
+            return value
 
 
 def settle(step: Step, tool: ToolSpec, outputs: Mapping[int, str], now: datetime) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 The grammar is made for one step at a time, because what a step may refer to depends on the steps before it: only
 offered tools, the right number and types of arguments, `$k` only to earlier steps of a fitting type, names, files, places
-and times only as words of the request, `join()` last. So what is decoded under it always parses and always elaborates,
+and times only as words of the request, other texts only of such words and a few that join them, `join()` last. So what is decoded under it always parses and always elaborates,
 dates aside. `pipeline.planners.llama` gives it to llguidance, whose Lark dialect this is.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.plan import JOIN, quoted
 from pipeline.prompt import writable
@@ -23,6 +23,25 @@ MAX_STEPS = 16
 _CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\nt$]|\$[^0-9{"\\\x00-\x1f$]'
 # Strings that become lookups or times have no references inside and are not empty.
 _NAME_CHAR = r'[^"\\\x00-\x1f\x7f$]|\\["\\$]'
+
+# Words of texts are of these letters; of other scripts, whose words nothing parts, each character stands for itself.
+_LETTERS = r"A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_WORD = re.compile(rf"[{_LETTERS}]+")
+_BETWEEN = rf'[^{_LETTERS}"\\\x00-\x1f\x7f$]|\\["\\nt$]'
+
+# What is copied whole or not at all: an address, a number to call, a file's name or path.
+_ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_NUMBER = r"\+?\(?\d[\d().\-/ ]{5,}\d"
+_EXTENSION = (
+    r"\.(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|md|rtf|od[tps]|key|pages|numbers|png|jpe?g|gif|heic|svg|zip|html?|json|xml"
+    r"|mp[34]|m4a|wav|eml|ics|vcf|tex|ai|psd|dwg|py)"
+)
+_FILE = rf"[^\s\"'“”‘’«»(),;:]+{_EXTENSION}(?!\w)"
+_WHOLE = re.compile(rf"{_ADDRESS}|{_FILE}|{_NUMBER}|\\.|[^\W_]+(?=s\b)|[^\W_]+|\s+|[\W_]", re.IGNORECASE)
+# What a name in each place cannot be, as llguidance's regular expressions.
+_NO_FILE = rf"~/(?i:(.|\n)*{_EXTENSION.replace('(?:', '(')})/"
+_NO_ADDRESS = r"~/(.|\n)*@(.|\n)*/"
+_NO_NUMBER = r"~/[+0-9][0-9().\-\/ ]*/"
 
 
 def step_grammar(
@@ -110,7 +129,7 @@ class _Rules:
                     "datetime", " | ".join(json.dumps(json.dumps(time)) for time in self._times), {}, kind
                 )
             case _ if self._said:
-                return self._rule(kind.value, "NAME", self._words(), kind)
+                return self._words(kind, _UNLIKE.get(kind, ()))
             case _:
                 return self._rule(kind.value, "NAME", {"NAME": rf'/"({_NAME_CHAR}){{1,{self._longest}}}"/'}, kind)
 
@@ -121,17 +140,69 @@ class _Rules:
             self._rules.update(terminals)
         return name
 
-    def _words(self) -> dict[str, str]:
-        """Quoted words of what was said, as terminals."""
-        spans = {f"SPAN_{n}": _span(text) for n, text in enumerate(self._said)}
-        return {"NAME": f'"\\"" ({" | ".join(spans)}) "\\""', **spans}
+    def _words(self, kind: Type, unlike: Sequence[str]) -> str:
+        """Quoted words of what was said, but for what is unlike a value of that type."""
+        terminal = f"{kind.upper()}_SAID"
+        spans = {f"{terminal}_{n}": " & ".join([_span(text), *unlike]) for n, text in enumerate(self._said)}
+        return self._rule(kind.value, terminal, {terminal: f'"\\"" ({" | ".join(spans)}) "\\""', **spans}, kind)
 
     def _text(self) -> str:
-        """A string that may have results of earlier steps in it."""
-        steps = [str(n) for n, returned in self._earlier if returned is not Type.STATUS]
-        refs = rf"|\$({'|'.join(reversed(steps))})" if steps else ""
-        self._rules.setdefault("TEXT", rf'/"({_CHAR}{refs}){{0,{self._longest}}}"/')
+        """A string that may have results of earlier steps in it, in words that were said or that join such words."""
+        if "TEXT" not in self._rules:
+            steps = [str(n) for n, returned in self._earlier if returned is not Type.STATUS]
+            refs = rf"|\$({'|'.join(reversed(steps))})" if steps else ""
+            if self._said:
+                between, most = rf"({_BETWEEN}{refs})", self._longest // 3
+                words = "|".join(sorted(_words_for(self._said)))
+                body = rf'"{between}{{0,8}}((?i:{words})({between}{{1,8}}(?i:{words})){{0,{most}}}{between}{{0,8}})?"'
+            else:
+                body = rf'"({_CHAR}{refs}){{0,{self._longest}}}"'
+            self._rules["TEXT"] = f"/{body}/"
         return "TEXT"
+
+
+# Names that stand for an address or a number to call, and an address or number itself.
+_UNLIKE: Mapping[Type, Sequence[str]] = {
+    Type.EMAIL: (_NO_FILE, _NO_NUMBER),
+    Type.PHONE: (_NO_FILE, _NO_ADDRESS),
+    Type.PATH: (_NO_ADDRESS,),
+}
+
+
+def _words_for(said: Sequence[str]) -> set[str]:
+    """Return the words that a text may have: those that were said, other forms of them, and such as join words.
+
+    Most texts are the person's own words; where they are turned, as in "ask her if she can" → "Can you", the new ones
+    are few. A small model that may write any letters misspells what it copies.
+    """
+    words = {word.casefold() for text in said for word in _WORD.findall(text)}
+    stems = {word: _ENDING.sub("", word) for word in words if len(word) > 3 and word.isalpha()}
+    forms = {stem + ending for stem in stems.values() for ending in ("", "e", "s", "es", "ed", "ing")}
+    return words | forms | _JOINING
+
+
+_ENDING = re.compile(r"(?<=[^\W\d_]{3})(?:ing|ies|ied|ed|es|e|s|y)$")
+
+# Of the words that the re-worded texts of our seeds have and their requests do not, those that come more than once, with
+# their like; parts of them after an apostrophe.
+_JOINING = frozenset(
+    """
+    a about after again all am an and are as at back be because been before bring but by call can could d did do does done
+    don draft due file first for from get getting give go going got had has have he hello her here hey hi him his how i if in info
+    interview is isn it its just lesson let link list ll m make meeting menu minutes more much my need needs new no not note notes
+    now number of off ok on one only or our out over please question re reminder renew s said send she should so soon
+    still summaries summary t take than thank thanks that the their them then there these they this those time to today
+    too two three up us ve very visit was we well were what when where which who why will with won would yes you
+    your yourself appointment birthday party trip dinner lunch walk walking driving route documents details report request
+    confirmation agenda introduction collect buy pick prescription
+    ao aos as até com como da das de do dos e é ela ele em entre essa esse esta está estou eu foi já lembrete mais mas me
+    meu minha na nas no nos não o os ou para pelo pela por pra que quando se sem ser seu sua são só sobre te tem tenho
+    um uma vai vou você resumo reunião aniversário envio pedido consulta visita documentos
+    al con cuando del el ella en es eso está estoy fue ha hay la las le lo los más mi muy ni no nos para pero
+    por que qué se sea si sí sin sobre son soy su sus también te tengo tu tú un una va voy y ya yo resumen reunión cumpleaños
+    envío cita
+    """.split()
+)
 
 
 def _span(text: str) -> str:
@@ -139,6 +210,5 @@ def _span(text: str) -> str:
 
     A word's last "s" may be left out: "rosalinds number" asks for Rosalind's.
     """
-    words = re.findall(r"\\.|[^\W_]+(?=s\b)|[^\W_]+|\s+|[\W_]", quoted(text))
-    chunks = json.dumps({"substring_chunks": words})
+    chunks = json.dumps({"substring_chunks": _WHOLE.findall(quoted(text))})
     return rf"%regex {chunks} & /[^ ]|[^ ](.|\n)*[^ ]/"

@@ -1,6 +1,6 @@
 """A request's way through the stages; the only file that knows them all.
 
-    request → select → prompt → planner → parse → elaborate → execute → join → answer
+    request → select → prompt → planner → parse → ground → elaborate → execute → join → answer
 
 `Pipeline.plan` goes as far as the full plan and touches nothing; `Pipeline.run` goes all the way. Both may be called from
 several threads; the planner takes one request at a time.
@@ -26,6 +26,7 @@ from pipeline.elaborate import ElaborationError, elaborate
 from pipeline.errors import TinyAgentError
 from pipeline.events import Event, Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
 from pipeline.executor import Executor, Outcome, Status
+from pipeline.grounding import ground
 from pipeline.joiner import Answer, join
 from pipeline.plan import Plan, PlanError, PlanParser, parse_plan
 from pipeline.planners.base import Planner, PlanRequest
@@ -202,7 +203,9 @@ class Pipeline:
             now=now,
         )
         surface = self._write(asked, on_event) if asked.tools else ""
-        plan = elaborate(parse_plan(surface), self.tools.only(selection.names), now) if surface else Plan()
+        available = self.tools.only(selection.names)
+        written = ground(parse_plan(surface), available, request, now) if surface else Plan()
+        plan = elaborate(written, available, now)
         milliseconds = (time.perf_counter() - started) * 1000
         on_event(Planned(plan))
         everything = replace(asked, tools=self.tools)

@@ -574,3 +574,15 @@ def test_any_call_is_elaborated_or_refused(name: str, args: list[Any], data: st.
         assert not step.named and len(step.args) == len(ANSWERS[step.tool].parameters)
     assert elaborate(elaborated, ANSWERS, NOW) == elaborated
     assert parse_plan(elaborated.text()) == elaborated
+
+
+def test_what_was_given_is_not_looked_up() -> None:
+    surface = parse_plan(
+        '1. get_phone_number("555-0134")\n2. get_phone_number("Ana")\n'
+        '3. send_sms(["$1", "$2"], "call $1")\n4. create_note("x", "$2 $1")\n5. join()'
+    )
+    assert [step.text() for step in elaborate(surface, TOOLS, NOW).steps] == [
+        'get_phone_number("Ana")',
+        'send_sms(["555-0134", "$1"], "call 555-0134")',
+        'create_note("x", "$1 555-0134", "")',
+    ]

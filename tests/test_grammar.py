@@ -95,19 +95,39 @@ def test_every_tool_has_a_grammar(vocabulary: Any, tools: Catalogue) -> None:
         assert admits(vocabulary, tools.only([name]), "1. join()")
 
 
-SAID = 'text obinnas brother at "the $5 stall", dont forget cake_order.pdf & remind me tmrw 6am'
+SAID = 'text obinnas brother at "the $5 stall", dont forget cake_order.pdf & remind me tmrw 6am, jo@stall.example or 07700 900 482'
 
 
 @pytest.mark.parametrize(
     ("line", "admitted"),
     [
-        ('1. send_sms(["obinnas brother"], "anything at all")\n', True),
+        (
+            '1. send_sms(["obinnas brother"], "Dont forget the cake, you\'re reminded at 6am. Can you?\\n:) \\$5")\n',
+            True,
+        ),
+        ('1. send_sms(["obinnas brother"], "")\n', True),
+        (
+            '1. send_sms(["obinnas brother"], "stalls, reminded and texting")\n',
+            True,
+        ),  # other forms of words that were said
+        ('1. send_sms(["obinnas brother"], "anything at all")\n', False),  # words that nobody said
+        ('1. send_sms(["obinnas brother"], "forge the cake")\n', False),  # half a word
+        ('1. send_sms(["obinnas brother"], "thecake")\n', False),  # two at once
+        ('1. send_sms(["obinnas brother"], "$[cake]")\n', False),  # no reference
         ('1. send_sms(["obinna"], "hi")\n', True),  # the possessive's s may go
         ('1. send_sms(["inna"], "hi")\n', False),  # part of a word
         ('1. send_sms(["Priya"], "hi")\n', False),
         ('1. send_sms([" obinnas"], "hi")\n', False),
         ('1. open_and_get_file_path("cake_order.pdf")\n', True),
-        ('1. open_and_get_file_path("cake_order")\n', True),
+        ('1. open_and_get_file_path("cake_order")\n', False),  # a file's name is copied whole
+        ('1. open_and_get_file_path("order.pdf")\n', False),
+        ('1. compose_new_email(["cake_order.pdf"], "hi")\n', False),  # a file is nobody's address
+        ('1. compose_new_email(["jo@stall.example"], "hi")\n', True),
+        ('1. compose_new_email(["jo"], "hi")\n', False),
+        ('1. compose_new_email(["07700 900 482"], "hi")\n', False),
+        ('1. send_sms(["07700 900 482"], "hi")\n', True),
+        ('1. send_sms(["07700"], "hi")\n', False),
+        ('1. send_sms(["jo@stall.example"], "hi")\n', False),
         ('1. open_and_get_file_path("cake-order.pdf")\n', False),
         ('1. maps_open_location("\\"the \\$5 stall\\"")\n', True),
         ('1. create_reminder("cake", due_date="tmrw 6am")\n', True),
@@ -125,4 +145,5 @@ def test_names_places_and_times_are_words_of_the_request(
 def test_a_long_request_in_any_script_gives_a_grammar(vocabulary: Any, tools: Catalogue) -> None:
     said = ('今日は🎉 \\ "x" ' * 250,)
     assert admits(vocabulary, tools, '1. open_note("今日は🎉")\n', said=said)
+    assert admits(vocabulary, tools, '1. create_reminder("は今日")\n', said=said)
     assert admits(vocabulary, tools, "1. join()", said=("?",))

@@ -41,6 +41,8 @@ class Recipe:
     refill: float = 0.7  # a slot gets another value
     join: float = 0.5  # two or three requests are joined
     typos: float = 0.08  # the words around the slots are mistyped
+    small: float = 0.1  # all is typed in small letters
+    greet: float = 0.06  # it begins as speech does, with "hey" or "so"
     invented: float = 0.16  # the seed is one with invented tools
     rename: float = 0.06  # an offered tool has another name
     describe: float = 0.12  # known tools come with their summary
@@ -139,6 +141,9 @@ class Composition:
         if self._foreign and self._rng.random() < self._recipe.invented:
             return self.fill(self._rng.choice(self._foreign))
         first = self.fill(self._rng.choice(self._own))
+        if self._rng.random() < self._recipe.greet:
+            greeting = self._rng.choice(GREETINGS[first.seeds[0].language])
+            first = replace(first, query=greeting + _in_mid_sentence(first, self._rng))
         if self._rng.random() >= self._recipe.join or len(first.plan.steps) > 3:
             return first
         mates = self._by_language[first.seeds[0].language]
@@ -157,6 +162,9 @@ class Composition:
         }
         mistyped = rng.random() < self._recipe.typos
         frame = self._mistype(seed) if mistyped else seed.query
+        if rng.random() < self._recipe.small:
+            values = {name: value.lower() for name, value in values.items()}
+            frame = re.sub(r"\{\w+\}|.", lambda m: m[0] if len(m[0]) > 1 else m[0].lower(), frame)
         query = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], frame)
 
         def said(match: re.Match[str]) -> str:
@@ -178,10 +186,7 @@ class Composition:
         else:
             head = head.rstrip(".")
             link = rng.choice(LINKS[language])
-            # A name keeps its capital, and so does "I".
-            begins_with_a_slot = second.seeds[0].query.lstrip().startswith("{")
-            if tail[1:2].islower() and not begins_with_a_slot and rng.random() < 0.85:
-                tail = tail[0].lower() + tail[1:]
+            tail = _in_mid_sentence(second, rng)
         shift = len(first.plan.steps)
         numbers = {n: n + shift for n in range(1, len(second.plan.steps) + 1)}
         moved = tuple(
@@ -305,6 +310,15 @@ class Composition:
         return text.format(value), Plan(tuple(steps))
 
 
+def _in_mid_sentence(request: Request, rng: random.Random) -> str:
+    """Return the query as something stands before it: mostly in a small letter, but for a name and for "I"."""
+    query = request.query.strip()
+    begins_with_a_slot = request.seeds[0].query.lstrip().startswith("{")
+    if query[1:2].islower() and not begins_with_a_slot and rng.random() < 0.85:
+        return query[0].lower() + query[1:]
+    return query
+
+
 def _taken_back(mate: Request, first: Request) -> bool:
     """Whether one of two requests is out of scope by taking itself back, which would take back both."""
     words = re.compile(
@@ -394,6 +408,25 @@ SENTENCES: Mapping[str, Sequence[str]] = {
     ],
     "pt": [" ", " ", " Também, ", " E ", " Depois, ", " Ah, e "],
     "es": [" ", " ", " También, ", " Y ", " Después, ", " Ah, y "],
+}
+
+# What people say before they say what they want.
+GREETINGS: Mapping[str, Sequence[str]] = {
+    "en": [
+        "Hey, ",
+        "hi, ",
+        "Hi there! ",
+        "OK so ",
+        "ok, ",
+        "So, ",
+        "Right, ",
+        "um, ",
+        "Morning! ",
+        "Please ",
+        "Quick one: ",
+    ],
+    "pt": ["Oi, ", "olá, ", "Bom dia! ", "Então, ", "Por favor, ", "ok, "],
+    "es": ["Hola, ", "oye, ", "Buenas. ", "A ver, ", "Por favor, ", "ok, "],
 }
 
 _A_PERSON = Slot("person", "Nick Owen")

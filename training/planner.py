@@ -51,6 +51,8 @@ class Settings:
     checkpoint_every: int = 100
     max_tokens: int = 640  # of a row; from longer ones examples are left out
     part_tokens: int = 2048  # of a batch that are in memory at once
+    dropout: float = 0.05  # of the adapters' inner activations
+    start: str = ""  # the folder of an earlier run whose adapter is the first one of this; its curve is the beginning of this one's story
     compile: bool = False  # the layers by torch.compile: a fifth faster, but needs a C++ compiler and two minutes
 
 
@@ -82,7 +84,7 @@ def train(
     model = AutoModelForCausalLM.from_pretrained(  # eager: torch's fused attention is slower on short rows
         base.parent, gguf_file=base.name, dtype=torch.float32, attn_implementation="eager"
     )
-    add_lora(model, settings.rank, settings.alpha)
+    add_lora(model, settings.rank, settings.alpha, settings.dropout)
     weights = [weight for _, weight in lora_parameters(model)]
     if settings.compile:
         for layer in model.model.layers:
@@ -92,6 +94,8 @@ def train(
     encode = tokenizer(base)
     fresh, validation = _data(settings, encode, corpus)
     step, log = _resume(out, model, optimizer)
+    if not step and settings.start:
+        _start_from(Path(settings.start), model)
     ahead = itertools.islice(batches(fresh, settings.batch, random.Random(settings.seed)), step, settings.steps)
     print(f"{sum(p.numel() for p in weights) / 1e6:.1f} M weights to train, from step {step}", flush=True)
     started, seen = time.monotonic(), 0
@@ -254,6 +258,17 @@ def _checkpoint(out: Path, model: Any, optimizer: Any, step: int, log: list[dict
 
 def _write_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     (out / "curve.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+
+
+def _start_from(run: Path, model: Any) -> None:
+    """Load the adapter that another run ended with; the optimizer begins anew, so that its warm-up is one."""
+    import torch
+
+    try:
+        state = torch.load(run / "checkpoint.pt", weights_only=True)
+    except FileNotFoundError as error:
+        raise CorpusError(f"{run} has no checkpoint.pt to start from", fix="name the --out folder of a run") from error
+    model.load_state_dict(state["adapter"], strict=False)
 
 
 def _resume(out: Path, model: Any, optimizer: Any) -> tuple[int, list[dict[str, Any]]]:

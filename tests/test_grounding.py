@@ -1,0 +1,65 @@
+"""Grounding: what the words of the request show to be cut off or made up in a plan."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from pipeline.grounding import ground
+from pipeline.plan import parse_plan
+from pipeline.spec import Catalogue
+
+NOW = datetime(2026, 2, 16, 10)  # a Monday
+
+
+@pytest.mark.parametrize(
+    ("request_", "written", "grounded"),
+    [
+        (
+            "physio thurs 4 to 445 put on cal",
+            'create_calendar_event("physio", "thurs 4")',
+            'create_calendar_event("physio", "thurs 4 to 445")',
+        ),
+        (
+            "call it Sync, Friday  from 2 until 3:30",
+            'create_calendar_event("Sync", start_date="friday from 2")',
+            'create_calendar_event("Sync", start_date="Friday from 2 until 3:30")',
+        ),
+        (
+            "vet on Friday 2 to 3, but only block an hour and a half",
+            'create_calendar_event("vet", "Friday 2", end_date="an hour and a half")',
+            'create_calendar_event("vet", "Friday 2", end_date="an hour and a half")',
+        ),
+        (
+            "remind me on Friday at 2 and block Sunday 2 to 3",
+            'create_reminder("x", due_date="Friday at 2")',
+            'create_reminder("x", due_date="Friday at 2")',
+        ),
+        (
+            "zoom tues 2pm kitchen remodel with Bo",
+            'get_zoom_meeting_link("kitchen remodel", "tues 2pm", meeting_invitees=["Kitchen remodel", "Bo"])',
+            'get_zoom_meeting_link("kitchen remodel", "tues 2pm", meeting_invitees=["Bo"])',
+        ),
+        (
+            "email Bo lease.pdf",
+            'compose_new_email(["Bo"], "lease.pdf", attachments=["lease.pdf"])',
+            'compose_new_email(["Bo"], "lease.pdf", attachments=["lease.pdf"])',
+        ),
+        (
+            "email Bo about the lease",
+            'compose_new_email(["Bo"], "the lease", attachments=["the lease"])',
+            'compose_new_email(["Bo"], "the lease", attachments=[])',
+        ),
+        ("email Bo about Bo", 'compose_new_email(["Bo"], "Bo")', 'compose_new_email(["Bo"], "Bo")'),
+    ],
+)
+def test_ends_come_back_and_titles_are_nobody(tools: Catalogue, request_: str, written: str, grounded: str) -> None:
+    plan = ground(parse_plan(f"1. {written}\n2. join()"), tools, request_, NOW)
+    assert plan == parse_plan(f"1. {grounded}\n2. join()")
+
+
+@pytest.mark.parametrize("written", ["no_such_tool(1)", 'send_sms(["Bo"], "x", colour="red")'])
+def test_what_is_wrong_is_left_for_elaboration_to_say(tools: Catalogue, written: str) -> None:
+    plan = parse_plan(f"1. {written}\n2. join()")
+    assert ground(plan, tools, "text Bo", NOW) == plan
