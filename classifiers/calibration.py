@@ -93,9 +93,25 @@ def threshold(ascending: Sequence[float], alpha: float) -> float:
     return ascending[min(misses, len(ascending) - 1)] if misses >= 0 and ascending else 0.0
 
 
-def measure(probabilities: NDArray[np.float64], needed: NDArray[np.bool_], at: float) -> Metrics:
-    """Count what selecting every tool with a probability of `at` or more gives."""
-    selected: NDArray[np.bool_] = probabilities >= at
+def lowest_best(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> float:
+    """Return the probability that the likeliest tool of every request in scope reaches.
+
+    A request whose likeliest tool is below it is taken to be out of scope; with n requests, one in scope is
+    refused with a probability of at most 1 / (n + 1), by the exchangeability that conformal risk control rests on.
+    """
+    best = probabilities.max(1)[needed.any(1)]
+    return float(best.min()) if len(best) else 0.0
+
+
+def measure(
+    probabilities: NDArray[np.float64], needed: NDArray[np.bool_], at: float, nothing_below: float = 0.0
+) -> Metrics:
+    """Count what selecting every tool with a probability of `at` or more gives.
+
+    Where no probability reaches `nothing_below`, nothing is selected.
+    """
+    best = probabilities.max(1, keepdims=True)
+    selected: NDArray[np.bool_] = (probabilities >= at) & (best >= nothing_below)
     in_scope: NDArray[np.bool_] = np.any(needed, axis=1)
     missed: NDArray[np.bool_] = np.any(needed & ~selected, axis=1)
     empty: NDArray[np.bool_] = ~np.any(selected, axis=1)

@@ -1,8 +1,11 @@
 """Rows to train and test the classifier on: a request and the tools of its surface plan.
 
+Labels are the tools of the surface plan, which the planner writes, and apart from them the lookups that the compiler adds
+to it: "implied:get_phone_number" for a text to somebody by name. Of an utterance of a public corpus only the tools are known.
+
 `split` divides the seeds into those to train on and those held out, `generated` makes endless rows of seeds
 as `training.composition` makes requests, `written` gives each seed once as it was written, `mixed` adds natural
-utterances. Lookups that a tool needs are no label of it: the selector closes over them from the types.
+utterances.
 """
 
 from __future__ import annotations
@@ -10,12 +13,15 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from classifiers.inference import IMPLIED
+from pipeline.errors import TinyAgentError
 from pipeline.spec import Catalogue
+from training.checks import elaborated
 from training.composition import Composition, Recipe, Request
 from training.seeds import Seed, held_out
 
@@ -32,6 +38,17 @@ class Row:
     source: str  # a pen, or a public corpus
     intent: str = ""  # in that corpus
     language: str = "en"
+    lookups: frozenset[str] | None = frozenset()  # that the plan's values imply; None is unknown
+
+
+def labels_of(tools: Catalogue) -> tuple[str, ...]:
+    """Return the labels of a catalogue: its tools, then the lookups that the types of their parameters may imply."""
+    return (*tools, *(f"{IMPLIED}{name}" for name in sorted(tools.prerequisites([*lookups_apart(tools)]))))
+
+
+def lookups_apart(tools: Catalogue) -> list[str]:
+    """Return the tools that are no lookups."""
+    return [tool.name for tool in tools.values() if not tool.coerces]
 
 
 class Parts(NamedTuple):
@@ -107,10 +124,26 @@ def mixed(seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, sha
 
 def _join(first: Row, second: Row, rng: random.Random) -> Row:
     link = rng.choice([" and ", ", and ", ". ", ", then ", " and then ", " also ", ", ", "; ", " plus "])
-    return Row(first.text.rstrip(" .!?") + link + second.text, first.tools | second.tools, first.source)
+    known = first.lookups is not None and second.lookups is not None
+    return Row(
+        first.text.rstrip(" .!?") + link + second.text,
+        first.tools | second.tools,
+        first.source,
+        lookups=(first.lookups or frozenset()) | (second.lookups or frozenset()) if known else None,
+    )
 
 
 def _row(request: Request, tools: Catalogue) -> Row:
     first = request.seeds[0]
     needed = frozenset(step.tool for step in request.plan.steps if step.tool in tools)
-    return Row(request.query, needed, first.pen, language=first.language)
+    return Row(request.query, needed, first.pen, language=first.language, lookups=_implied(request, tools))
+
+
+def _implied(request: Request, tools: Catalogue) -> frozenset[str] | None:
+    """Return the lookups that the compiler adds to the request's plan; None where it cannot make the full plan."""
+    try:
+        full = elaborated(request.plan, Catalogue([*tools.values(), *request.tools]))
+    except TinyAgentError:
+        return None
+    written = Counter(step.tool for step in request.plan.steps)
+    return frozenset(name for name, n in Counter(step.tool for step in full.steps).items() if n > written[name])

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.calibration import Metrics, Scaling, fit_scaling, measure, scores, threshold
+from classifiers.calibration import Metrics, Scaling, fit_scaling, lowest_best, measure, scores, threshold
 from classifiers.data import Parts, Row, generated, written
+from classifiers.inference import IMPLIED
 from pipeline.spec import Catalogue
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Evaluation:
     scores: list[float]  # of the calibration requests, from which the threshold for any miss rate follows
     alpha: float
     threshold: float
+    nothing_below: float  # with no probability above it, a request is taken to be out of scope
     metrics: Mapping[str, Metrics]  # by group of test rows
 
     def facts(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class Evaluation:
         return {
             "alpha": self.alpha,
             "threshold": self.threshold,
+            "nothing_below": self.nothing_below,
             "temperature": self.scaling.temperature,
             "shifts": list(self.scaling.shifts),
             "calibration_scores": [round(score, 6) for score in self.scores],
@@ -109,18 +112,27 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: floa
 
     scaling = fit_scaling(*run(rows.tune))
     logits, needed = run(rows.calibrate)
-    ascending = scores(scaling(logits), needed)
+    probabilities = scaling(logits)
+    ascending = scores(probabilities, needed)
     at = threshold(ascending, alpha)
+    nothing_below = lowest_best(probabilities, needed)
     metrics = {}
     for name, group in rows.test.items():
         logits, needed = run(group)
-        metrics[name] = measure(scaling(logits), needed, at)
-    return Evaluation(scaling, ascending, alpha, at, metrics)
+        metrics[name] = measure(scaling(logits), needed, at, nothing_below)
+    return Evaluation(scaling, ascending, alpha, at, nothing_below, metrics)
 
 
 def targets(rows: Sequence[Row], labels: Sequence[str]) -> NDArray[np.bool_]:
-    """Return whether a row needs a tool, shape (rows, labels)."""
-    return np.array([[label in row.tools for label in labels] for row in rows], bool).reshape(-1, len(labels))
+    """Return whether a row needs what a label stands for, shape (rows, labels); what is not known counts as no."""
+    needed = [{*row.tools, *(f"{IMPLIED}{name}" for name in row.lookups or ())} for row in rows]
+    return np.array([[label in each for label in labels] for each in needed], bool).reshape(-1, len(labels))
+
+
+def known(rows: Sequence[Row], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Return whether it is known if a row needs what a label stands for, shape (rows, labels)."""
+    unknown = [[row.lookups is None and label.startswith(IMPLIED) for label in labels] for row in rows]
+    return ~np.array(unknown, bool).reshape(-1, len(labels))
 
 
 def _take(seeds: Sequence[Any], tools: Catalogue) -> list[Row]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from classifiers.calibration import Scaling
 from classifiers.evaluation import Evaluation, Predict, evaluate
-from classifiers.inference import ARTEFACT, FORMAT, LABELS, MODEL, TOKENIZER, ClassifierError, ToolClassifier
+from classifiers.inference import ARTEFACT, FORMAT, IMPLIED, LABELS, MODEL, TOKENIZER, ClassifierError, ToolClassifier
 from classifiers.train import Settings, load_data
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
             },
             "training": told | {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)},
         }
-        uncalibrated = {"alpha": 0.5, "temperature": 1.0, "shifts": [0.0] * len(data.labels), "thresholds": {}}
+        uncalibrated: dict[str, Any] = {"alpha": 0.5, "threshold": 0.5, "nothing_below": 0.0, "temperature": 1.0}
+        uncalibrated["shifts"] = [0.0] * len(data.labels)
         (made / LABELS).write_text(json.dumps(facts | uncalibrated | {"calibration_scores": []}), "utf-8")
         classifier = ToolClassifier.load(made)
 
@@ -97,7 +98,6 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
         parity = compare(model, encoder, made / "model.onnx", classifier, texts)
         evaluation = evaluate(_predictor(classifier), data.held_out, data.labels, settings.alpha)
         facts |= evaluation.facts() | {"parity": parity}
-        facts["thresholds"] = dict.fromkeys(data.labels, evaluation.threshold)
         out.mkdir(parents=True, exist_ok=True)
         for name in (MODEL, TOKENIZER):
             shutil.copyfile(made / name, out / name)
@@ -120,7 +120,7 @@ def compare(
     from classifiers.model import pad
 
     session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
-    plain = Scaling(1.0, (0.0,) * len(classifier.labels))
+    plain = Scaling(1.0, classifier.scaling.shifts)
     apart, moved, cosines = 0.0, list[float](), list[float]()
     for text in texts:
         ids, mask = pad([encoder.encode(text, classifier.max_tokens)], encoder.padding)
@@ -149,13 +149,14 @@ def card(facts: Mapping[str, Any], evaluation: Evaluation, size: int, millisecon
     training, parity = facts["training"], facts["parity"]
     return f"""# Tool classifier
 
-Says for a request which of {len(facts["labels"])} tools it needs, and gives its sentence embedding in the same pass.
+Says for a request which tools it needs, of {sum(not label.startswith(IMPLIED) for label in facts["labels"])}, and which
+lookups its plan will imply; gives its sentence embedding in the same pass.
 `python -m classifiers.export` wrote this folder, this card and its figures.
 
-- **Architecture**: a DeBERTa-v2 encoder (from {facts["encoder"]["base"]}, fine-tuned), a head of {len(facts["labels"])} tool
+- **Architecture**: a DeBERTa-v2 encoder (from {facts["encoder"]["base"]}, fine-tuned), a head of {len(facts["labels"])}
   logits, and an embedding head distilled from the original encoder.
 - **Files**: `{MODEL}` ({size / 1e6:.1f} MB, SHA-256 `{facts["encoder"]["sha256"]}`),
-  `{TOKENIZER}`, `{LABELS}` (labels, thresholds, temperature, calibration scores, training settings).
+  `{TOKENIZER}`, `{LABELS}` (labels, threshold, temperature, calibration scores, training settings).
 - **Training**: {training["steps"]} steps of {training["batch"]} requests in {training["minutes"]:g} minutes of CPU.
 - **Calibration**: threshold {evaluation.threshold:.4f} for a miss rate of {evaluation.alpha:.1%}, by conformal risk control
   on {len(evaluation.scores)} held-out requests; temperature {evaluation.scaling.temperature:.2f}. The bound holds for requests

@@ -3,7 +3,7 @@
 `ToolClassifier.load` opens the artefact: a folder with `model.int8.onnx`, `tokenizer.json` and `labels.json`
 as `classifiers.export` writes them. Needs onnxruntime, tokenizers and numpy, nothing of torch. It decides
 nothing: which tools a probability is enough for, and what happens to a request that was cut, is for
-`pipeline.selection` to say; the calibrated thresholds are here for it to use.
+`pipeline.selection` to say; the calibrated threshold is here for it to use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pipeline.errors import TinyAgentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
+IMPLIED = "implied:"  # begins the label of a lookup that the values of a plan imply
 ARTEFACT = Path(__file__).parent / "artefact"
 MODEL, TOKENIZER, LABELS = "model.int8.onnx", "tokenizer.json", "labels.json"
 
@@ -37,6 +38,7 @@ class Classification:
     """What the model says of one request."""
 
     probabilities: Mapping[str, float]  # by tool, in the labels' order, each of 0 to 1
+    lookups: Mapping[str, float]  # probabilities of the lookups that the compiler will add to the plan
     embedding: NDArray[np.float32]  # unit vector, shape (384,) for the shipped model
     truncated: bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
 
@@ -52,21 +54,24 @@ class ToolClassifier:
 
     def __init__(self, session: Any, tokenizer: Any, facts: Mapping[str, Any]) -> None:
         self._session, self._tokenizer = session, tokenizer
-        self.labels: tuple[str, ...] = tuple(facts["labels"])
+        self._labels: tuple[str, ...] = tuple(facts["labels"])
+        self.labels = tuple(label for label in self._labels if not label.startswith(IMPLIED))
         self.max_tokens: int = facts["max_tokens"]  # what is longer is cut
         self.scaling = Scaling(facts["temperature"], tuple(facts["shifts"]))
-        self.alpha: float = facts["alpha"]  # the miss rate that `thresholds` are for
-        self.thresholds: Mapping[str, float] = facts["thresholds"]  # by tool: selected from this probability on
+        self.alpha: float = facts["alpha"]  # the miss rate that `threshold` is for
+        self.threshold: float = facts["threshold"]  # tools and lookups are selected from this probability on
+        self.nothing_below: float = facts["nothing_below"]  # with no probability above it, no tool is needed
         self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
 
     @classmethod
-    def load(cls, folder: Path = ARTEFACT, *, threads: int = 1) -> Self:
+    def load(cls, folder: Path = ARTEFACT, *, threads: int = 1, alpha: float | None = None) -> Self:
         """Open an artefact.
 
         Args:
             folder: Where it lies.
             threads: How many threads a call may use.
+            alpha: The miss rate for `threshold`, if another than that of the export.
 
         Raises:
             ClassifierError: A file is missing, damaged, or belongs to another export.
@@ -91,23 +96,27 @@ class ToolClassifier:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return cls(session, tokenizer, facts)
+        classifier = cls(session, tokenizer, facts)
+        if alpha is not None and alpha != classifier.alpha:
+            classifier.threshold, classifier.alpha = classifier.threshold_at(alpha), alpha
+        return classifier
 
     def __call__(self, text: str) -> Classification:
         """Classify one request. Takes any text, the empty one included."""
         logits, embedding, truncated = self.run(text)
-        probabilities = self.scaling(logits).tolist()
-        return Classification(dict(zip(self.labels, probabilities, strict=True)), embedding, truncated)
+        said = dict(zip(self._labels, self.scaling(logits).tolist(), strict=True))
+        lookups = {label.removeprefix(IMPLIED): p for label, p in said.items() if label.startswith(IMPLIED)}
+        return Classification({name: said[name] for name in self.labels}, lookups, embedding, truncated)
 
-    def thresholds_at(self, alpha: float) -> Mapping[str, float]:
-        """Return the thresholds for another miss rate: the share of requests in scope that may lack a needed tool.
+    def threshold_at(self, alpha: float) -> float:
+        """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool.
 
         Raises:
             ClassifierError: `alpha` is not between 0 and 1.
         """
         if not 0 < alpha < 1:
             raise ClassifierError(f"a miss rate of {alpha}", fix="take one between 0 and 1, such as 0.01")
-        return dict.fromkeys(self.labels, threshold(self._scores, alpha))
+        return threshold(self._scores, alpha)
 
     def run(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
         """Return the logits, shape (labels,), the embedding, and whether the text was cut."""

@@ -44,7 +44,7 @@ def natural(folder: Path) -> tuple[list[Row], list[Row]]:
     for source, intent, text in _utterances(folder):
         needed = tools_of(source, intent, text)
         if needed is not None and len(text.split()) > 1:
-            rows.setdefault(text.lower(), Row(text, needed, source, intent))
+            rows.setdefault(text.lower(), Row(text, needed, source, intent, lookups=None if needed else frozenset()))
     train, test = list[Row](), list[Row]()
     for text, row in rows.items():
         at = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32

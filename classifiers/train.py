@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.data import Row, mixed, split
-from classifiers.evaluation import Evaluation, HeldOut, Predict, evaluate, held_out_rows, targets
+from classifiers.data import Row, labels_of, mixed, split
+from classifiers.evaluation import Evaluation, HeldOut, Predict, evaluate, held_out_rows, known, targets
 from classifiers.inference import ClassifierError
 from classifiers.natural import natural
 from pipeline.config import builtin_tools
@@ -69,7 +69,7 @@ class Settings:
 class Data:
     """What a run trains and is measured on."""
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # see `classifiers.data`
     train: list[Seed]
     natural: list[Row]
     held_out: HeldOut
@@ -81,7 +81,7 @@ def load_data(settings: Settings, folder: Path | None) -> Data:
     parts = split(load_seeds(), share=settings.held_out, pen=settings.pen)
     others, others_held_out = natural(folder) if folder else ([], [])
     rows = held_out_rows(parts, tools, others_held_out, pen=settings.pen)
-    return Data(tuple(tools), parts.train, others, rows)
+    return Data(labels_of(tools), parts.train, others, rows)
 
 
 def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
@@ -198,6 +198,7 @@ def _losses(
             original = sentence_embedding(encoder.original, ids[chosen], mask[chosen])
     logits = logits.float()
     weights = needed * settings.positive_weight + (1 - needed) * logits.detach().sigmoid() ** settings.focus
+    weights = weights * torch.from_numpy(known([row for _, row in batch], labels))
     tools = F.binary_cross_entropy_with_logits(logits, needed, weights, reduction="none").sum(1).mean()
     return tools, 1 - (embeddings[chosen].float() * original.float()).sum(1).mean()
 

@@ -238,6 +238,7 @@ def select(config: Config, request: str, explain: bool, as_json: bool) -> None:
                     "tools": list(selection.names),
                     "route": selection.route,
                     "scores": {name: round(score, 4) for name, score in selection.scores.items()},
+                    "threshold": selection.threshold,
                     "milliseconds": round(selection.milliseconds, 2),
                 },
                 ensure_ascii=False,

@@ -46,7 +46,8 @@ class PlannerConfig(_Section):
 class SelectionConfig(_Section):
     """How tools are selected."""
 
-    route: Literal["auto", "all"] = "auto"  # "all" offers every tool, without an index
+    route: Literal["auto", "index", "all"] = "auto"  # "index" does without the classifier, "all" offers every tool
+    miss_rate: Annotated[float, Field(gt=0, lt=1)] = 0.02  # share of requests that may lack a needed tool
 
 
 class Config(_Section):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.plan import JOIN, quoted
 from pipeline.prompt import writable
@@ -51,6 +51,7 @@ def step_grammar(
     longest: int = 400,
     said: Sequence[str] = (),
     times: Sequence[str] | None = None,
+    named: Collection[Type] | None = None,
 ) -> str:
     """Return the grammar of the next step, with its number and the newline after it.
 
@@ -61,9 +62,11 @@ def step_grammar(
         said: The request and standing instructions, one after another: names, files, places and times are words of one of them.
             Without any, they may be any words.
         times: The only words that times may be said in, if not None; where there are none, no time need be said.
+        named: The types for which a name may stand that is looked up; a value of another is given in the request or comes from
+            an earlier step. None is all.
     """
     number = len(earlier) + 1
-    rules = _Rules(earlier, longest, said, times)
+    rules = _Rules(earlier, longest, said, times, named)
     calls = [rules.call(tool) for tool in tools.values()] if number <= MAX_STEPS else []
     steps = [f'"{call.name}(" {call.body} ")\\n"' if call.body else f'"{call.name}()\\n"' for call in calls]
     alternatives = "\n     | ".join([f'"{JOIN}()"', *steps])
@@ -78,8 +81,16 @@ class _Call:
 class _Rules:
     """The rules for argument values that the calls so far have asked for."""
 
-    def __init__(self, earlier: Sequence[Type], longest: int, said: Sequence[str], times: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        earlier: Sequence[Type],
+        longest: int,
+        said: Sequence[str],
+        times: Sequence[str] | None,
+        named: Collection[Type] | None,
+    ) -> None:
         self._longest, self._said, self._times = longest, said, times
+        self._named = frozenset(Type) if named is None or not said else frozenset(named)
         self._earlier = list(enumerate(earlier, 1))
         self._rules: dict[str, str] = {}
 
@@ -91,6 +102,7 @@ class _Rules:
         required = ' ", " '.join(self._value(p) for p in tool.required)
         untimed = self._times is not None and not self._times
         optional = [p for p in writable(tool) if not p.required and not (untimed and p.type is Type.DATETIME)]
+        optional = [p for p in optional if p.type in self._named or self._values_of(p.type)]
         named = [f'"{p.name}=" {self._value(p)}' for p in optional]
         if required:
             return _Call(tool.name, " ".join([required, *(f'(", " {item})?' for item in named)]))
@@ -128,17 +140,32 @@ class _Rules:
                 return self._rule(
                     "datetime", " | ".join(json.dumps(json.dumps(time)) for time in self._times), {}, kind
                 )
-            case _ if self._said:
-                return self._words(kind, _UNLIKE.get(kind, ()))
-            case _:
+            case _ if not self._said:
                 return self._rule(kind.value, "NAME", {"NAME": rf'/"({_NAME_CHAR}){{1,{self._longest}}}"/'}, kind)
+            case _ if kind not in _GIVEN or kind in self._named or not self._values_of(kind):
+                return self._words(kind, _UNLIKE.get(kind, ()))
+            case _ if self._given(kind):
+                return self._words(kind, [_GIVEN[kind][1]])
+            case _:
+                return self._rule(kind.value, "", {}, kind)  # only what an earlier step gives
 
     def _rule(self, name: str, body: str, terminals: dict[str, str], kind: Type) -> str:
         if name not in self._rules:
-            refs = [f'"\\"${n}\\""' for n, returned in self._earlier if fits(returned, kind)]
-            self._rules[name] = " | ".join([body, *refs])
+            self._rules[name] = " | ".join([*filter(None, [body]), *self._refs(kind)])
             self._rules.update(terminals)
         return name
+
+    def _refs(self, kind: Type) -> list[str]:
+        """Return the references to earlier steps that give a value of the type."""
+        return [f'"\\"${n}\\""' for n, returned in self._earlier if fits(returned, kind)]
+
+    def _given(self, kind: Type) -> bool:
+        """Whether a value of the type stands in what was said, itself and not by name."""
+        return kind in _GIVEN and any(_GIVEN[kind][0].search(text) for text in self._said)
+
+    def _values_of(self, kind: Type) -> bool:
+        """Whether there is a value of the type without a lookup; of other types than those looked up there is."""
+        return kind not in _GIVEN or self._given(kind) or bool(self._refs(kind))
 
     def _words(self, kind: Type, unlike: Sequence[str]) -> str:
         """Quoted words of what was said, but for what is unlike a value of that type."""
@@ -203,6 +230,14 @@ _JOINING = frozenset(
     envío cita
     """.split()
 )
+
+
+# Where a value of a type is given in a text, and what such a value is like.
+_GIVEN: Mapping[Type, tuple[re.Pattern[str], str]] = {
+    Type.EMAIL: (re.compile(_ADDRESS), r"/(.|\n)*@(.|\n)*/"),
+    Type.PHONE: (re.compile(_NUMBER), r"/[+0-9(][0-9().\-\/ ]*/"),
+    Type.PATH: (re.compile(r"(?:^|[\s\"'(:])(?:~|/|[A-Za-z]:[\\/])\S"), r"/[~\/](.|\n)*|[A-Za-z]:(.|\n)*/"),
+}
 
 
 def _span(text: str) -> str:

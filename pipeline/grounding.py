@@ -1,21 +1,22 @@
 """A plan as the planner wrote it → the same plan, held against the words of the request.
 
-A small model forgets and makes up in ways that the request itself gives away. Two are mended here, before elaboration:
-the end of a time that was cut off ("Friday 2" of "Friday 2 to 3:30"), and a person or file that is only the call's own
-title again. What is mended is in the plan that the user sees and approves.
+A small model forgets and makes up in ways that the request itself gives away. These are mended here, before elaboration: a
+time that was cut off ("Friday 2" of "Friday 2 to 3:30", "Thursday" of "Thursday at 5 pm"), a person or file that is only the
+call's own title again, a call that stands twice, and one message that is sent to several people one by one. What is mended is
+in the plan that the user sees and approves.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from pipeline.dates import DateError, Moment, find_times, parse_moment
 from pipeline.elaborate import ElaborationError, bind
-from pipeline.plan import Plan, Step, Value
-from pipeline.spec import COERCIBLE, Catalogue, ToolSpec, Type
+from pipeline.plan import Plan, Ref, Step, Value, renumber
+from pipeline.spec import COERCIBLE, Catalogue, Effect, ToolSpec, Type
 
 
 def ground(plan: Plan, tools: Catalogue, request: str, now: datetime) -> Plan:
@@ -28,9 +29,51 @@ def ground(plan: Plan, tools: Catalogue, request: str, now: datetime) -> Plan:
         now: When they were said, local time.
     """
     times = find_times(request, now)
-    return Plan(
-        tuple(_grounded(step, tools[step.tool], times, now) if step.tool in tools else step for step in plan.steps)
-    )
+    steps = (_grounded(step, tools[step.tool], times, now) if step.tool in tools else step for step in plan.steps)
+    return _joined(steps, tools)
+
+
+def _joined(steps: Iterable[Step], tools: Catalogue) -> Plan:
+    """Return the plan with equal calls as one, and with calls that differ only in whom they go to."""
+    kept: list[Step] = []
+    numbers: dict[int, int] = {}
+    for step in steps:
+        moved = replace(
+            step,
+            args=tuple(renumber(value, numbers) for value in step.args),
+            named={name: renumber(value, numbers) for name, value in step.named.items()},
+        )
+        tool = tools.get(step.tool)
+        for i, earlier in enumerate(kept):
+            if tool and earlier.tool == step.tool and (both := _both(earlier, moved, tool)):
+                kept[i] = both
+                numbers[step.number] = i + 1
+                break
+        else:
+            numbers[step.number] = len(kept) + 1
+            kept.append(replace(moved, number=len(kept) + 1))
+    return Plan(tuple(kept))
+
+
+def _both(first: Step, second: Step, tool: ToolSpec) -> Step | None:
+    """Return the call that does what two do; None if they do different things."""
+    if first.args == second.args and first.named == second.named:
+        return first
+    if tool.effect is not Effect.SEND or len(first.args) != len(second.args) or first.named != second.named:
+        return None
+    differing = [i for i, (a, b) in enumerate(zip(first.args, second.args, strict=True)) if _plain(a) != _plain(b)]
+    if len(differing) != 1:
+        return None
+    [i] = differing
+    mine, others = first.args[i], second.args[i]
+    if not isinstance(mine, tuple) or not isinstance(others, tuple) or any(isinstance(item, Ref) for item in others):
+        return None  # an earlier step cannot refer to what comes after it
+    together = (*mine, *(item for item in others if item not in mine))
+    return replace(first, args=(*first.args[:i], together, *first.args[i + 1 :]))
+
+
+def _plain(value: Value) -> Value:
+    return value.casefold().strip() if isinstance(value, str) else value
 
 
 def _grounded(step: Step, tool: ToolSpec, times: Collection[str], now: datetime) -> Step:
@@ -38,7 +81,9 @@ def _grounded(step: Step, tool: ToolSpec, times: Collection[str], now: datetime)
         bound = bind(step, tool)
     except ElaborationError:
         return step  # elaboration will say what is wrong
-    changed = _whole_times(bound, tool, times, now) | _without_titles(bound, tool)
+    changed = (
+        _whole_times(bound, tool, times, now) | _clock_times(bound, tool, times, now) | _without_titles(bound, tool)
+    )
     if not changed:
         return step
     at = {parameter.name: i for i, parameter in enumerate(tool.required[: len(step.args)])}
@@ -65,6 +110,26 @@ def _whole_times(bound: Mapping[str, Value], tool: ToolSpec, times: Collection[s
             if whole and whole.end and whole.start == moment.start and _begins(time, start):
                 changed[end.ends] = time
     return changed
+
+
+def _clock_times(bound: Mapping[str, Value], tool: ToolSpec, times: Collection[str], now: datetime) -> dict[str, Value]:
+    """Return days with the time of day that stands with them in the request, where the call has none."""
+    changed: dict[str, Value] = {}
+    for parameter in tool.parameters:
+        said = bound.get(parameter.name)
+        if parameter.type is not Type.DATETIME or parameter.ends or not isinstance(said, str) or said in times:
+            continue
+        moment = _moment(said, now)
+        around = [time for time in times if re.search(rf"\b{re.escape(said)}\b", time, re.IGNORECASE)]
+        if moment and moment.all_day and len(around) == 1:
+            whole, rest = _moment(around[0], now), around[0].casefold().replace(said.casefold(), "", 1)
+            # A bare number after a day may count something: "Friday 2 kids come".
+            if whole and not whole.all_day and (_CLOCK.search(rest) or not re.search(r"\d", rest)):
+                changed[parameter.name] = around[0]
+    return changed
+
+
+_CLOCK = re.compile(r"\b(?:at|às?|las?|@)\s*\d|\d(?::|\.|h)\d\d|\d\s*(?:[ap]\.?m\b|h\b|o'?clock)", re.IGNORECASE)
 
 
 def _without_titles(bound: Mapping[str, Value], tool: ToolSpec) -> dict[str, Value]:

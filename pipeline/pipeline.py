@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,6 +35,7 @@ from pipeline.spec import Catalogue, Effect
 from pipeline.tools.context import ToolContext, ToolError
 
 if TYPE_CHECKING:
+    from classifiers.inference import ToolClassifier
     from index import ToolIndex
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
@@ -185,8 +186,8 @@ class Pipeline:
             self.planner.close()
 
     def _replan(self, request: str, now: datetime, feedback: str, on_event: OnEvent) -> Planning:
-        """Plan once more: with all tools, and with times only as they stand in the request."""
-        selection = self._selector.everything()
+        """Plan once more: with all tools that there is room for, and with times only as they stand in the request."""
+        selection = self._selector.everything(request)
         on_event(Selected(selection))
         return self._plan(request, now, selection, feedback=feedback, on_event=on_event)
 
@@ -194,16 +195,18 @@ class Pipeline:
         self, request: str, now: datetime, selection: Selection, *, feedback: str = "", on_event: OnEvent
     ) -> Planning:
         started = time.perf_counter()
+        available = self.tools.only(selection.names)
         asked = PlanRequest(
             request,
             self.tools.only(selection.tools),
             self.config.instructions,
+            selection.probabilities,
+            frozenset(available[name].returns.type for name in available if available[name].coerces),
             feedback,
             times=find_times(request, now) if feedback else None,
             now=now,
         )
         surface = self._write(asked, on_event) if asked.tools else ""
-        available = self.tools.only(selection.names)
         written = ground(parse_plan(surface), available, request, now) if surface else Plan()
         plan = elaborate(written, available, now)
         milliseconds = (time.perf_counter() - started) * 1000
@@ -256,13 +259,16 @@ class Pipeline:
     def _selector(self) -> Selector:
         if self._given_selector is not None:
             return self._given_selector
-        return Selector(self.tools, None if self.config.selection.route == "all" else self._index)
+        if self.config.selection.route == "all":
+            return Selector(self.tools, None)
+        classifier = self._classifier if self.config.selection.route == "auto" else None
+        return Selector(self.tools, _LazyIndex(self.tools), classifier=classifier)
 
     @cached_property
-    def _index(self) -> ToolIndex:
-        from index import Embedder, ToolIndex
+    def _classifier(self) -> ToolClassifier:
+        from classifiers.inference import ToolClassifier
 
-        return ToolIndex.load_or_build(self.tools, Embedder(), cache_path() / "index")
+        return ToolClassifier.load(alpha=self.config.selection.miss_rate)
 
     @cached_property
     def planner(self) -> Planner:
@@ -272,6 +278,22 @@ class Pipeline:
         from pipeline.planners import make_planner
 
         return make_planner(self.config)
+
+
+class _LazyIndex:
+    """The catalogue's index, loaded or built at the first search: with the classifier, most requests need none."""
+
+    def __init__(self, tools: Catalogue) -> None:
+        self._tools = tools
+
+    def search(self, texts: list[str]) -> Mapping[str, float]:
+        return self._index.search(texts)
+
+    @cached_property
+    def _index(self) -> ToolIndex:
+        from index import Embedder, ToolIndex
+
+        return ToolIndex.load_or_build(self._tools, Embedder(), cache_path() / "index")
 
 
 def _checked(request: str) -> str:

@@ -1,9 +1,10 @@
 """Request → the few tools that it needs (Tool-RAG).
 
-The index scores each tool by the best likeness of the request, and of each of its clauses, to the tool's description
-and example requests; a request for several things is like several examples, each in one of its clauses. The best-scored tools are
-offered to the planner; what they may need to look things up is added. Where no tool is like the request at
-all, and where the index cannot be used, all tools are offered: a route that costs tokens, never a tool.
+The classifier says how likely each tool is that it knows; those above its calibrated threshold are offered to the planner,
+and what they may need to look things up is added. A request that it is sure none of them serves gets none. Tools that
+the classifier does not know, a user's own, and requests that it is unsure of are for the index, which scores each tool by
+the best likeness of the request, and of each of its clauses, to the tool's description and example requests. Where no tool
+is like the request at all, all are offered: a route that costs tokens, never a tool.
 
 The result says by which route it came, with the scores: a selection is never silently wrong.
 """
@@ -12,12 +13,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.spec import Catalogue
+
+if TYPE_CHECKING:
+    from classifiers.inference import Classification
+
+
+FOLLOWED = 2  # earlier requests that a follow-up is read together with
 
 
 class Route(StrEnum):
@@ -36,6 +43,8 @@ class SelectionOptions:
     least: int = 6  # tools that are offered at least: a small model chooses better among several
     margin: float = 0.3  # offered are tools whose score is within this of the best one
     floor: float = 0.12  # a best score below this says that the index knows nothing like it: all tools
+    whole: int = 48  # a catalogue with more tools is never offered whole: they would not fit the planner's context
+    strangers: int = 4  # ranks of the index in which a tool that the classifier does not know is offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,10 @@ class Selection:
     tools: tuple[str, ...]  # what the planner may call, in the catalogue's order
     implied: frozenset[str]  # lookups that elaboration may add, not shown to the planner
     route: Route
-    scores: Mapping[str, float] = field(default_factory=dict)  # cosine by tool; empty on the route `all`
+    scores: Mapping[str, float] = field(default_factory=dict)  # by tool: probability, or cosine where the index decided
     milliseconds: float = 0.0
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # of the tools that the classifier knows
+    threshold: float | None = None  # of the scores, where the classifier decided
 
     @classmethod
     def given(cls, names: Collection[str], tools: Catalogue) -> Selection:
@@ -68,41 +79,139 @@ class Scorer(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """What a selector needs of a classifier."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The tools that it knows."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """From which probability on a tool is selected."""
+        ...
+
+    @property
+    def nothing_below(self) -> float:
+        """With no probability above this, a request needs none of the tools."""
+        ...
+
+    def __call__(self, text: str) -> Classification:
+        """Classify one request."""
+        ...
+
+
 class Selector:
-    """Selects tools with an index; without one, takes all."""
+    """Selects tools with a classifier and an index, or with one of them; without both, takes all.
 
-    def __init__(self, tools: Catalogue, index: Scorer | None, options: SelectionOptions | None = None) -> None:
-        self._tools, self._index = tools, index
+    Args:
+        tools: The catalogue.
+        index: Of the catalogue's tools.
+        classifier: Of some or all of them.
+        options: How tokens are weighed against a missed tool.
+    """
+
+    def __init__(
+        self,
+        tools: Catalogue,
+        index: Scorer | None,
+        options: SelectionOptions | None = None,
+        *,
+        classifier: Classifier | None = None,
+    ) -> None:
+        self._tools, self._index, self._classifier = tools, index, classifier
         self._options = options or SelectionOptions()
+        known = classifier.labels if classifier else ()
+        self._strangers = frozenset(tools) - frozenset(known)
 
-    def select(self, request: str) -> Selection:
-        """Return the tools for a request. Takes milliseconds; changes nothing."""
+    def select(self, request: str, *, earlier: Sequence[str] = ()) -> Selection:
+        """Return the tools for a request. Takes milliseconds; changes nothing.
+
+        Args:
+            request: The person's words.
+            earlier: Requests of the same conversation, the oldest first: "and to Omar too" needs what they needed.
+        """
         started = time.perf_counter()
-        scores = self._index.search(clauses(request)) if self._index and self._tools else {}
-        best = max(scores.values(), default=0.0)
-        if best < self._options.floor:
-            chosen, route = set(self._tools), Route.ALL
-        else:
-            ranked = sorted(scores, key=lambda name: -scores[name])[: self._options.most]
-            near = {name for name in ranked if scores[name] >= best - self._options.margin}
-            chosen = near.union(ranked[: self._options.least])
-            route = Route.INDEX
+        texts = [request, ". ".join([*earlier[-FOLLOWED:], request])] if earlier else [request]
+        found = self._by_classifier(texts) or self._by_index(texts)
+        chosen = tuple(name for name in self._tools if name in found.tools)
         return Selection(
-            tools=tuple(name for name in self._tools if name in chosen),
-            implied=self._tools.prerequisites(chosen),
-            route=route,
-            scores=scores,
+            tools=chosen,
+            implied=self._tools.prerequisites(chosen) - found.needless,
+            route=found.route,
+            scores=found.scores,
             milliseconds=(time.perf_counter() - started) * 1000,
+            probabilities=found.probabilities,
+            threshold=found.threshold,
         )
 
-    def everything(self) -> Selection:
-        """Return the selection of all tools."""
-        return Selection(tuple(self._tools), frozenset(), Route.ALL)
+    def everything(self, request: str) -> Selection:
+        """Return the selection of all tools; of a large catalogue, those that are most like the request."""
+        if len(self._tools) <= self._options.whole or self._index is None:
+            return Selection(tuple(self._tools), frozenset(), Route.ALL)
+        scores = self._index.search(clauses(request))
+        first = sorted(scores, key=lambda name: -scores[name])[: self._options.whole]
+        chosen = tuple(name for name in self._tools if name in first)
+        return Selection(chosen, self._tools.prerequisites(chosen), Route.INDEX, scores)
+
+    def _by_classifier(self, texts: Sequence[str]) -> _Found | None:
+        """Return what the classifier is sure enough of; None for a request that it cannot answer for."""
+        if self._classifier is None or not self._tools:
+            return None
+        said = [self._classifier(text) for text in texts]
+        if any(classification.truncated for classification in said):
+            return None
+        known = [name for name in said[0].probabilities if name in self._tools]
+        scores = {name: max(classification.probabilities[name] for classification in said) for name in known}
+        lookups = {name: max(classification.lookups[name] for classification in said) for name in said[0].lookups}
+        threshold = self._classifier.threshold
+        best = max((p for classification in said for p in classification.probabilities.values()), default=0.0)
+        nothing = best < self._classifier.nothing_below
+        chosen = set() if nothing else {name for name in known if scores[name] >= threshold}
+        needless = frozenset(name for name, p in lookups.items() if p < threshold)
+        if strange := self._strangers_for(texts):
+            needless -= self._tools.prerequisites(strange)
+            return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
+        if not chosen and not nothing:
+            return None
+        return _Found(chosen, Route.CLASSIFIER, scores, scores, needless, threshold)
+
+    def _strangers_for(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return tools that the classifier does not know and the index ranks high, with their scores."""
+        if not self._strangers or self._index is None:
+            return dict.fromkeys(self._strangers, 0.0)
+        scores = self._index.search(_queries(texts))
+        first = sorted(scores, key=lambda name: -scores[name])[: self._options.strangers]
+        return {name: scores[name] for name in first if name in self._strangers and scores[name] >= self._options.floor}
+
+    def _by_index(self, texts: Sequence[str]) -> _Found:
+        scores = self._index.search(_queries(texts)) if self._index and self._tools else {}
+        best = max(scores.values(), default=0.0)
+        if best < self._options.floor and len(self._tools) <= self._options.whole:
+            return _Found(set(self._tools), Route.ALL, scores)
+        ranked = sorted(scores, key=lambda name: -scores[name])[: self._options.most]
+        near = {name for name in ranked if scores[name] >= best - self._options.margin}
+        return _Found(near.union(ranked[: self._options.least]), Route.INDEX, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    tools: set[str]
+    route: Route
+    scores: Mapping[str, float]
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    needless: frozenset[str] = frozenset()  # lookups that the types may imply, and this request does not
+    threshold: float | None = None
 
 
 # Where one thing that is asked for ends and the next may begin, in English, Portuguese and Spanish.
 _JOINED = r"(?:and|then|also|plus|n|e|y|depois|luego|también|também)"
 _BORDER = re.compile(rf"(?:[.;!?\n]+\s+|[,:]\s+|\s[-–—/&]\s)(?:{_JOINED}\s+)*|\s(?:{_JOINED}\s+)+", re.IGNORECASE)
+
+
+def _queries(texts: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(clause for text in texts for clause in clauses(text)))
 
 
 def clauses(request: str) -> list[str]:

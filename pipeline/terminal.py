@@ -47,7 +47,7 @@ class RunView:
         """Show one event."""
         match event:
             case Selected(selection):
-                self._heading("Tools", f"{_WHY[selection.route]}, {selection.milliseconds:.0f} ms")
+                self._heading("Tools", f"{_why(selection)}, {selection.milliseconds:.0f} ms")
                 self._console.print(f"  {', '.join(selection.tools) or 'none'}", highlight=False, soft_wrap=True)
                 if selection.implied:
                     self._console.print(
@@ -111,16 +111,22 @@ def can_ask() -> bool:
 
 def explain(selection: Selection, console: Console) -> None:
     """Print a selection with its scores."""
-    console.print(f"[bold]Route[/]  {selection.route}: {_WHY[selection.route]}", highlight=False)
+    console.print(f"[bold]Route[/]  {selection.route}: {_why(selection)}", highlight=False)
     for name, score in sorted(selection.scores.items(), key=lambda item: -item[1]):
         mark = (
             "[green]●[/]" if name in selection.tools else "[yellow]◐[/]" if name in selection.implied else "[dim]○[/]"
         )
         bar = "█" * max(0, round(score * 30))
         console.print(f"  {mark} {name:<26} {score:6.3f} [dim]{bar}[/]", highlight=False)
+    if selection.threshold is not None:
+        console.print(f"  [dim]offered from {selection.threshold:.4f} on[/]", highlight=False)
     if selection.implied:
         console.print("  [dim]◐ looked up with, if needed[/]")
     console.print(f"  [dim]{selection.milliseconds:.1f} ms[/]", highlight=False)
+
+
+def _why(selection: Selection) -> str:
+    return _WHY[selection.route] if selection.tools else "no tool serves this"
 
 
 def _shown(arguments: Mapping[str, object]) -> dict[str, str]:

@@ -140,7 +140,8 @@ def test_rows_name_the_tools_of_the_surface_plan_and_held_out_seeds_stay_out():
     assert min(map(len, parts)) > 50
 
     (row,) = written([seed for seed in seeds if seed.id == "s1-001"], tools)
-    assert row.tools == {"send_sms"}  # the lookup of a number is not a label: types imply it
+    assert row.tools == {"send_sms"}
+    assert row.lookups == {"get_phone_number"}  # that the compiler will add
     stream = generated(parts.train, tools, seed=3)
     rows = [next(stream) for _ in range(200)]
     assert {name for r in rows for name in r.tools} <= set(tools)
@@ -171,7 +172,7 @@ def classifier() -> ToolClassifier:
 
 def test_the_labels_are_the_built_in_tools(classifier):
     assert set(classifier.labels) == set(builtin_tools())
-    assert set(classifier.thresholds) == set(classifier.labels)
+    assert set(classifier("text Omar").lookups) == {"get_phone_number", "get_email_address", "open_and_get_file_path"}
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,13 @@ def test_the_labels_are_the_built_in_tools(classifier):
 )
 def test_plain_requests_get_their_tools(classifier, request_, needed):
     probabilities = classifier(request_).probabilities
-    assert needed <= {name for name, p in probabilities.items() if p >= classifier.thresholds[name]}
+    assert needed <= {name for name, p in probabilities.items() if p >= classifier.threshold}
 
 
 def test_a_lower_miss_rate_never_takes_a_tool_away(classifier):
-    strict, lax = classifier.thresholds_at(0.01), classifier.thresholds_at(0.1)
-    assert all(strict[name] <= lax[name] for name in classifier.labels)
+    assert classifier.threshold_at(0.01) <= classifier.threshold_at(0.1)
     with pytest.raises(ClassifierError):
-        classifier.thresholds_at(1.5)
+        classifier.threshold_at(1.5)
 
 
 @settings(max_examples=40, deadline=None)

@@ -194,7 +194,7 @@ def test_a_file_that_is_no_model_is_refused(tinyagent: Command) -> None:
 def test_select_explains_itself(tinyagent: Command) -> None:
     result = tinyagent("select", LATE, "--explain")
     assert result.returncode == 0
-    assert "index" in result.stdout and "send_sms" in result.stdout
+    assert "classifier" in result.stdout and "send_sms" in result.stdout and "offered from" in result.stdout
 
 
 def test_tools_are_listed_and_shown(tinyagent: Command) -> None:

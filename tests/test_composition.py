@@ -25,8 +25,8 @@ def examples(tools: Catalogue) -> list[Example]:
 
 
 def test_there_are_seeds_of_many_pens() -> None:
-    assert len(SEEDS) >= 2900
-    assert len({seed.pen for seed in SEEDS}) >= 14
+    assert len(SEEDS) >= 4100
+    assert len({seed.pen for seed in SEEDS}) >= 20
     assert len({seed.id for seed in SEEDS}) == len(SEEDS)
     assert len({seed.query.casefold() for seed in SEEDS}) == len(SEEDS)
 

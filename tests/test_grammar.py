@@ -24,10 +24,8 @@ def vocabulary() -> Any:
     llama.close()
 
 
-def admits(
-    vocabulary: Any, tools: Catalogue, line: str, earlier: tuple[Type, ...] = (), said: tuple[str, ...] = ()
-) -> bool:
-    grammar = step_grammar(tools, earlier, said=said)
+def admits(vocabulary: Any, tools: Catalogue, line: str, earlier: tuple[Type, ...] = (), **told: Any) -> bool:
+    grammar = step_grammar(tools, earlier, **told)
     matcher = llguidance.LLMatcher(vocabulary, llguidance.LLMatcher.grammar_from_lark(grammar))
     assert not matcher.is_error(), matcher.get_error()
     tokens = vocabulary.tokenize_str(line)
@@ -147,3 +145,31 @@ def test_a_long_request_in_any_script_gives_a_grammar(vocabulary: Any, tools: Ca
     assert admits(vocabulary, tools, '1. open_note("今日は🎉")\n', said=said)
     assert admits(vocabulary, tools, '1. create_reminder("は今日")\n', said=said)
     assert admits(vocabulary, tools, "1. join()", said=("?",))
+
+
+@pytest.mark.parametrize(
+    ("line", "named", "admitted"),
+    [
+        ('1. compose_new_email(["obinnas brother"], "dont forget")\n', (Type.EMAIL,), True),
+        ('1. compose_new_email(["obinnas brother"], "dont forget")\n', (), False),
+        ('1. compose_new_email(["jo@stall.example"], "dont forget")\n', (), True),
+        ('1. send_sms(["obinnas brother"], "dont forget")\n', (Type.EMAIL,), False),
+        ('1. send_sms(["07700 900 482"], "dont forget")\n', (), True),
+        ('1. create_calendar_event("stall", "tmrw 6am", invitees=["obinnas"])\n', (), False),
+        ('1. create_calendar_event("stall", "tmrw 6am")\n', (), True),
+        ('1. reply_to_email(attachments=["cake_order.pdf"])\n', (Type.EMAIL,), False),
+        ('1. reply_to_email(attachments=["cake_order.pdf"])\n', (Type.PATH,), True),
+        # Where there is no value at all, elaboration says what is wrong.
+        ('1. summarize_pdf("cake_order.pdf")\n', (), True),
+    ],
+)
+def test_names_stand_only_for_what_will_be_looked_up(
+    vocabulary: Any, tools: Catalogue, line: str, named: tuple[Type, ...], admitted: bool
+) -> None:
+    assert admits(vocabulary, tools, line, said=(SAID,), named=named) == admitted
+
+
+def test_an_earlier_step_may_give_what_is_not_looked_up(vocabulary: Any, tools: Catalogue) -> None:
+    line = '2. send_sms(["$1"], "text it")\n'
+    assert admits(vocabulary, tools, line, (Type.PHONE,), said=("text it",), named=())
+    assert not admits(vocabulary, tools, line.replace("$1", "it"), (Type.PHONE,), said=("text it",), named=())

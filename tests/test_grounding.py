@@ -51,6 +51,22 @@ NOW = datetime(2026, 2, 16, 10)  # a Monday
             'compose_new_email(["Bo"], "the lease", attachments=["the lease"])',
             'compose_new_email(["Bo"], "the lease", attachments=[])',
         ),
+        (
+            "zoom for Thursday, October 15 at 5 pm under the title Rights",
+            'get_zoom_meeting_link("Rights", "Thursday")',
+            'get_zoom_meeting_link("Rights", "for Thursday, October 15 at 5 pm")',
+        ),
+        (
+            "remind me amanhã ao fim do dia",
+            'create_reminder("x", due_date="amanhã")',
+            'create_reminder("x", due_date="amanhã ao fim do dia")',
+        ),
+        ("friday 2 kids come", 'create_reminder("x", due_date="friday")', 'create_reminder("x", due_date="friday")'),
+        (
+            "text Bo that Friday at 3 works, and remind me Friday",
+            'create_reminder("x", due_date="Friday")',
+            'create_reminder("x", due_date="Friday")',
+        ),
         ("email Bo about Bo", 'compose_new_email(["Bo"], "Bo")', 'compose_new_email(["Bo"], "Bo")'),
     ],
 )
@@ -63,3 +79,30 @@ def test_ends_come_back_and_titles_are_nobody(tools: Catalogue, request_: str, w
 def test_what_is_wrong_is_left_for_elaboration_to_say(tools: Catalogue, written: str) -> None:
     plan = parse_plan(f"1. {written}\n2. join()")
     assert ground(plan, tools, "text Bo", NOW) == plan
+
+
+@pytest.mark.parametrize(
+    ("written", "joined"),
+    [
+        ('1. send_sms(["Bo"], "Late")\n2. send_sms(["Al"], "late")', '1. send_sms(["Bo", "Al"], "Late")'),
+        ('1. send_sms(["Bo"], "Late")\n2. send_sms(["Bo"], "Late")', '1. send_sms(["Bo"], "Late")'),
+        (
+            '1. send_sms(["Bo"], "Late")\n2. send_sms(["Al"], "Go")',
+            '1. send_sms(["Bo"], "Late")\n2. send_sms(["Al"], "Go")',
+        ),
+        (
+            '1. open_note("x")\n2. open_note("x")\n3. send_sms(["Bo"], "$2")',
+            '1. open_note("x")\n2. send_sms(["Bo"], "$1")',
+        ),
+        (
+            '1. compose_new_email(["Bo"], "x", cc=["Al"])\n2. compose_new_email(["Cy"], "x")',
+            '1. compose_new_email(["Bo"], "x", cc=["Al"])\n2. compose_new_email(["Cy"], "x")',
+        ),
+        (
+            '1. send_sms(["Bo"], "Late")\n2. get_phone_number("Al")\n3. send_sms(["$2"], "Late")',
+            '1. send_sms(["Bo"], "Late")\n2. get_phone_number("Al")\n3. send_sms(["$2"], "Late")',
+        ),
+    ],
+)
+def test_one_message_to_several_people_is_sent_once(tools: Catalogue, written: str, joined: str) -> None:
+    assert ground(parse_plan(written + "\n9. join()"), tools, "text them", NOW) == parse_plan(joined + "\n9. join()")

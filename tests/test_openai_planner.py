@@ -137,7 +137,7 @@ def test_a_plan_comes_as_it_is_written_and_elaborates(planner: Planner, endpoint
 
 
 def test_what_is_sent_is_what_prompt_shows(planner: Planner, endpoint: Endpoint) -> None:
-    request = PlanRequest(ASKED.request, ASKED.tools, ("always be polite",), "there is no contact 'Pria'")
+    request = PlanRequest(ASKED.request, ASKED.tools, ("always be polite",), feedback="there is no contact 'Pria'")
     plan(planner, request)
     (body,) = endpoint.asked
     assert endpoint.paths == ["/v1/chat/completions"]

@@ -154,7 +154,9 @@ def test_a_mendable_error_gets_one_more_plan(data_dir: Path, now: datetime) -> N
 
 def test_after_an_effect_nothing_is_planned_again(data_dir: Path, now: datetime) -> None:
     planner = Scripted('1. create_reminder("Milk", due_date="tomorrow")\n2. open_note("Nonsense")\n3. join()')
-    result = Pipeline(Config(data_dir=data_dir), planner=planner).run("remind me", now, approve=approve_all)
+    result = Pipeline(Config(data_dir=data_dir), planner=planner).run(
+        "remind me to buy milk tomorrow and open my note Nonsense", now, approve=approve_all
+    )
     assert len(planner.asked) == 1
     assert [outcome.status for outcome in result.outcomes] == ["done", "failed"]
 

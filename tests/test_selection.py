@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from classifiers.inference import Classification
 from index import Embedder, EncoderError, ToolIndex
-from pipeline.selection import Route, Selector, clauses
+from index.tool_index import KEPT
+from pipeline.selection import Route, SelectionOptions, Selector, clauses
 from pipeline.spec import Catalogue
 
 
@@ -78,26 +81,160 @@ def test_all_tools_where_nothing_is_alike_or_there_is_no_index(tools: Catalogue)
         assert selection.tools == tuple(tools)
 
 
+class Says:
+    """A classifier that knows two tools and gives them the probabilities that a test wants."""
+
+    labels = ("send_sms", "create_note")
+    threshold = 0.4
+    nothing_below = 0.1
+
+    def __init__(self, sms: float, note: float, *, phone: float = 0.9, truncated: bool = False) -> None:
+        probabilities = {"send_sms": sms, "create_note": note}
+        self._said = Classification(probabilities, {"get_phone_number": phone}, np.zeros(384, np.float32), truncated)
+
+    def __call__(self, text: str) -> Classification:
+        return self._said
+
+
+class Ranks:
+    """An index that ranks the tools as a test wants."""
+
+    def __init__(self, **scores: float) -> None:
+        self._scores = scores
+
+    def search(self, texts: list[str]) -> Mapping[str, float]:
+        return self._scores
+
+
+def test_the_classifier_selects_what_it_is_sure_of(tools: Catalogue) -> None:
+    known = tools.only(Says.labels)
+    selection = Selector(known, Ranks(create_note=0.9), classifier=Says(0.98, 0.39)).select("text Omar")
+    assert (selection.route, selection.tools) == (Route.CLASSIFIER, ("send_sms",))
+    assert selection.scores == {"send_sms": 0.98, "create_note": 0.39}
+    assert selection.probabilities == selection.scores
+
+
+def test_lookups_that_the_request_does_not_imply_are_left_out(tools: Catalogue) -> None:
+    known = tools.only([*Says.labels, "get_phone_number"])
+
+    def implied(phone: float) -> frozenset[str]:
+        return Selector(known, Ranks(), classifier=Says(0.9, 0, phone=phone)).select("x").implied
+
+    assert implied(phone=0.5) == {"get_phone_number"}
+    assert implied(phone=0.1) == frozenset()  # the number is given
+
+
+def test_what_none_of_the_tools_serves_gets_none(tools: Catalogue) -> None:
+    known = tools.only(Says.labels)
+    selection = Selector(known, Ranks(create_note=0.9), classifier=Says(0.05, 0.09)).select("play some jazz")
+    assert (selection.route, selection.tools, selection.implied) == (Route.CLASSIFIER, (), frozenset())
+
+
+@pytest.mark.parametrize("classifier", [Says(0.2, 0.3), Says(0.99, 0.99, truncated=True)])
+def test_the_index_decides_where_the_classifier_is_unsure(tools: Catalogue, classifier: Says) -> None:
+    known = tools.only(Says.labels)
+    options = SelectionOptions(least=1)
+    selector = Selector(known, Ranks(send_sms=0.3, create_note=0.9), options, classifier=classifier)
+    assert (selector.select("x").route, selector.select("x").tools) == (Route.INDEX, ("create_note",))
+
+
+def test_a_tool_that_the_classifier_does_not_know_is_found_by_the_index(tools: Catalogue) -> None:
+    known = tools.only([*Says.labels, "open_note", "maps_open_location"])
+    index = Ranks(open_note=0.5, send_sms=0.2, create_note=0.1, maps_open_location=0.05)
+    selection = Selector(known, index, classifier=Says(0.98, 0.01)).select("text Omar what is in my note")
+    assert (selection.route, selection.tools) == (Route.CLASSIFIER, ("open_note", "send_sms"))
+    # Alone, without anything that the classifier knows; and not where the index knows nothing like it.
+    assert Selector(known, index, classifier=Says(0.01, 0.01)).select("x").tools == ("open_note",)
+    assert Selector(known, Ranks(open_note=0.1), classifier=Says(0.01, 0.01)).select("x").tools == ()
+
+
+def test_a_follow_up_is_read_together_with_what_was_asked_before(tools: Catalogue) -> None:
+    class Reads(Says):
+        def __call__(self, text: str) -> Classification:
+            sms = 0.9 if "text Omar" in text else 0.2
+            return Classification({"send_sms": sms, "create_note": 0.3}, {}, np.zeros(384, np.float32), False)
+
+    selector = Selector(tools.only(Says.labels), None, classifier=Reads(0, 0))
+    assert selector.select("and Priya too", earlier=["text Omar that I am late"]).tools == ("send_sms",)
+    assert selector.select("and Priya too").route is Route.ALL  # on its own it says nothing
+    old = ["text Omar that I am late", "what is in my note", "thanks"]
+    assert selector.select("and Priya too", earlier=old).route is Route.ALL  # that was long ago
+
+
+def test_a_catalogue_that_is_too_large_is_never_offered_whole(tools: Catalogue) -> None:
+    options = SelectionOptions(whole=4, most=3)
+    selector = Selector(tools, Ranks(**{name: 0.01 * i for i, name in enumerate(tools)}), options)
+    selection = selector.select("zzz")
+    assert (selection.route, len(selection.tools)) == (Route.INDEX, 3)
+    assert len(selector.everything("zzz").tools) == 4
+
+
+def test_without_an_index_a_tool_that_the_classifier_does_not_know_is_always_offered(tools: Catalogue) -> None:
+    known = tools.only([*Says.labels, "open_note"])
+    assert Selector(known, None, classifier=Says(0.98, 0.01)).select("x").tools == ("open_note", "send_sms")
+
+
 def test_a_request_for_several_things_is_searched_by_its_clauses() -> None:
     request = "Text Omar I'm late, then remind me to buy milk. And where is the zoo?"
     assert clauses(request) == [request, "Text Omar I'm late", "remind me to buy milk", "where is the zoo?"]
     assert clauses("Text Omar hello") == ["Text Omar hello"]
 
 
-def test_the_index_is_kept_and_made_anew_when_a_spec_changes(
-    tools: Catalogue, embedder: Embedder, tmp_path: Path
-) -> None:
-    first = ToolIndex.load_or_build(tools, embedder, tmp_path)
-    [folder] = tmp_path.iterdir()
-    written = (folder / "vectors.npy").stat().st_mtime_ns
-    again = ToolIndex.load_or_build(tools, embedder, tmp_path)
-    assert (folder / "vectors.npy").stat().st_mtime_ns == written
+class Counts:
+    """An embedder that remembers what it embedded."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.digest = embedder.digest
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.texts += texts
+        return self._embedder.embed(texts)
+
+
+def test_a_changed_catalogue_costs_only_its_new_texts(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
+    counts = Counts(embedder)
+    first = ToolIndex.load_or_build(tools, counts, tmp_path)
+    assert len(counts.texts) == len(first.owners)
+    counts.texts.clear()
+    again = ToolIndex.load_or_build(tools, counts, tmp_path)
+    assert not counts.texts
     assert again.owners == first.owners
     np.testing.assert_array_equal(again.vectors, first.vectors)
 
-    changed = [spec.model_copy(update={"description": spec.description + " Now."}) for spec in tools.values()]
-    ToolIndex.load_or_build(Catalogue(changed), embedder, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    fewer = [spec for spec in tools.values() if spec.name != "open_note"]
+    fewer[0] = fewer[0].model_copy(update={"description": "Say something else."})
+    changed = ToolIndex.load_or_build(Catalogue(fewer), counts, tmp_path)
+    assert counts.texts == ["Say something else."]
+    assert "open_note" not in changed.search(["open my note"])
+
+
+def test_only_the_latest_indexes_stay_on_disk(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
+    for n in range(KEPT + 3):
+        spec = tools["open_note"].model_copy(update={"description": f"Open note {n}."})
+        ToolIndex.load_or_build(Catalogue([spec]), embedder, tmp_path)
+    assert len(list(tmp_path.iterdir())) == KEPT + 1
+
+
+def test_many_entries_are_searched_by_a_graph(
+    tools: Catalogue, embedder: Embedder, index: ToolIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.tool_index.GRAPH_FROM", 1)
+    graph = ToolIndex.build(tools, embedder)
+    assert graph.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+    graph.save(tmp_path / "index")
+    loaded = ToolIndex.load(tmp_path / "index", embedder)
+    assert loaded is not None
+    assert loaded.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+    (tmp_path / "index" / "graph.faiss").write_bytes(b"half")
+    repaired = ToolIndex.load(tmp_path / "index", embedder)
+    assert repaired is not None
+    assert repaired.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+
+
+def test_an_empty_catalogue_has_an_index(embedder: Embedder) -> None:
+    assert ToolIndex.build(Catalogue([]), embedder).search(["text Omar"]) == {}
 
 
 @pytest.mark.parametrize("file", ["entries.json", "vectors.npy"])

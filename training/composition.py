@@ -123,14 +123,14 @@ class Composition:
             text, plan = self._instruct(plan)
             instructions.append(text)
         plan = Plan(tuple(replace(step, tool=offer.aliases.get(step.tool, step.tool)) for step in plan.steps))
-        told = [styles(seed) for seed in request.seeds]
+        told = frozenset.intersection(*(styles(seed) for seed in request.seeds))
         return Example(
             request.query,
             plan.text(),
             offer,
             tuple(instructions),
             family="+".join(seed.id for seed in request.seeds),
-            styles=tuple(sorted(frozenset.intersection(*told))) + (("typo",) if request.mistyped else ()),
+            styles=tuple(sorted(told | ({"typo"} if request.mistyped else set()))),
             language=request.seeds[0].language,
             split=self._split,
         )

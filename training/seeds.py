@@ -64,7 +64,7 @@ def load_seeds(paths: Iterable[Path] | None = None) -> list[Seed]:
 
 
 def styles(seed: Seed) -> frozenset[str]:
-    """Return how a seed is said: `terse`, `dictated`, `formal` or `non-native`, none of them or several.
+    """Return how a seed is said: `terse`, `dictated`, `formal`, `typo` or `non-native`, none of them or several.
 
     The pen tells, where a whole file was written in one way, or the voice.
     """
@@ -77,9 +77,10 @@ _STYLES = {
     "terse": ("terse", "telegraphic", "texter"),
     "dictated": ("dictat",),
     "formal": ("formal", "lawyer", "diplomat"),
+    "typo": ("thumb", "typo"),
     "non-native": ("non-native", "nonnative", "non native"),
 }
-_PENS = {"terse": ("s1", "s9", "s21"), "dictated": ("s4",), "formal": ("s10",)}
+_PENS = {"terse": ("s1", "s9"), "dictated": ("s4",), "formal": ("s10",)}
 
 
 def held_out(seed: Seed, share: float) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TypeVar
 
@@ -113,6 +113,7 @@ def parse_duration(text: str) -> timedelta:
     return _first_possible(text, candidates())
 
 
+@lru_cache(maxsize=32)
 def find_times(text: str, now: datetime) -> tuple[str, ...]:
     """Return the time expressions that stand in a text, and those that two of them make together.
 

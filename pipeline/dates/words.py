@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property, lru_cache
 from typing import Any
 
 
@@ -163,13 +164,23 @@ class Vocabulary:
         # "Yearly" and "nightly" say something else.
         if len(piece) < 5 or piece.endswith("ly"):
             return []
-        candidates = [word for word in self._readings if len(word) > 4 and _NAMES & self._readings[word].keys()]
-        likeness = {word: difflib.SequenceMatcher(None, word, piece).ratio() for word in candidates}
-        best = max(likeness.values())
-        readings = [self._readings[word] for word, ratio in likeness.items() if ratio == best]
-        if best < _ALIKE or any(other != readings[0] for other in readings):
+        readings = [self._readings[word] for word in _closest(piece, self._names)]
+        if not readings or any(other != readings[0] for other in readings):
             return []
         return [Token(piece, readings[0])]
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The days, months and parts of the day that may be misspelt."""
+        return tuple(word for word, reading in self._readings.items() if len(word) > 4 and _NAMES & reading.keys())
+
+
+@lru_cache(maxsize=4096)  # a search for times asks for each word of a request again and again
+def _closest(piece: str, names: tuple[str, ...]) -> list[str]:
+    """Return the names that are most like `piece`, if they are alike enough."""
+    close = difflib.get_close_matches(piece, names, n=len(names), cutoff=_ALIKE)
+    likeness = {name: difflib.SequenceMatcher(None, name, piece).ratio() for name in close}
+    return [name for name, ratio in likeness.items() if ratio == max(likeness.values())]
 
 
 def normalise(text: str) -> str:

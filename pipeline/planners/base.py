@@ -6,13 +6,13 @@ neither reads nor runs what it writes: parsing is left to `pipeline.plan`, filli
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from pipeline.errors import TinyAgentError
-from pipeline.spec import Catalogue
+from pipeline.spec import Catalogue, Type
 
 
 class PlannerError(TinyAgentError):
@@ -26,6 +26,8 @@ class PlanRequest:
     request: str  # the person's words
     tools: Catalogue  # the tools that it may call
     instructions: tuple[str, ...] = ()  # the person's standing instructions, such as "always cc Nick"
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # of tools, that the plan calls them, where known
+    named: frozenset[Type] | None = None  # the types for which a name may stand that is looked up; None is all
     feedback: str = ""  # why a replan is made; empty the first time
     times: tuple[str, ...] | None = None  # the only words for times, where the first ones were not understood
     now: datetime = field(default_factory=datetime.now)  # for models that work dates out themselves

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,17 +20,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipeline.grammar import MAX_STEPS, step_grammar
-from pipeline.plan import END_OF_PLAN, PlanParser
+from pipeline.plan import END_OF_PLAN, JOIN, PlanParser
 from pipeline.planners.base import PlannerError, PlanRequest
 from pipeline.prompt import chat_system, chat_user, compact, tinyagent
-from pipeline.spec import Type
+from pipeline.spec import ToolSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TRUST = 0.7
+LEAST_WEIGHT = 0.01  # of a tool's name in the eyes of the classifier, which may err
 MORE_CHARACTERS = 40  # that a string of the plan may have beyond the request's length
 CONTEXT = 2048  # tokens: prompt and plan
 MAX_STEP_TOKENS = 400  # a step that is longer is a model that repeats itself
+
+
+_NUMBER = re.compile(r"\d+\. ?")  # of a step
 
 
 class LlamaPlanner:
@@ -42,6 +48,8 @@ class LlamaPlanner:
         known: The tools that the model was trained on; the compact prompt describes only others.
         threads: How many threads llama.cpp may use; None takes the number of cores.
         gpu_layers: How many layers to offload (Metal, CUDA); -1 is all.
+        trust: In the probabilities of tools that a request comes with: the exponent that they get beside the model's own (shallow
+            fusion, arXiv 1712.01996); 0 leaves the choice to the model.
     """
 
     def __init__(
@@ -52,11 +60,13 @@ class LlamaPlanner:
         known: Collection[str] = (),
         threads: int | None = None,
         gpu_layers: int = -1,
+        trust: float = TRUST,
     ) -> None:
         self._model, self._layout = model, layout
         self._known = frozenset(known)
         self._threads = threads or os.cpu_count() or 1
         self._gpu_layers = gpu_layers
+        self._trust = trust
         self._lock = threading.Lock()
 
     def prompt(self, request: PlanRequest) -> str:
@@ -104,10 +114,12 @@ class LlamaPlanner:
     def _by_grammar(self, request: PlanRequest) -> Iterator[str]:
         """Decode step by step, each under the grammar that the steps before it allow."""
         pending: list[int] = []  # decoded, but not yet given to the model
-        returned: list[Type] = []
+        called: list[ToolSpec] = []
+        calls: set[str] = set()
         utf8 = codecs.getincrementaldecoder("utf-8")()  # a character may be cut between two tokens
         for _ in range(MAX_STEPS + 1):
-            matcher = self._matcher(request, returned)
+            matcher = self._matcher(request, called)
+            weights = _weights(request, called)
             text = ""
             for _ in range(MAX_STEP_TOKENS):
                 tokens = matcher.compute_ff_tokens()
@@ -115,7 +127,7 @@ class LlamaPlanner:
                     if pending:
                         self._llama.eval(pending)
                         pending = []
-                    tokens = [self._best(matcher)]
+                    tokens = [self._best(matcher, weights, text)]
                 if not matcher.consume_tokens(tokens):
                     raise PlannerError(f"the grammar refused its own token: {matcher.get_error()}")
                 pending += tokens
@@ -128,7 +140,12 @@ class LlamaPlanner:
                 raise PlannerError("the model does not come to the end of a step", fix="word the request differently")
             if not text.endswith("\n"):
                 return
-            returned.append(request.tools[text.split(". ", 1)[1].split("(", 1)[0]].returns.type)
+            call = _NUMBER.sub("", text)
+            called.append(request.tools[call.split("(", 1)[0]])
+            if call in calls:  # the model repeats itself: nothing new will come
+                yield f"{len(called) + 1}. {JOIN}()"
+                return
+            calls.add(call)
         raise PlannerError(f"the plan has more than {MAX_STEPS} steps", fix="ask for less at a time")
 
     def _freely(self) -> Iterator[str]:
@@ -171,16 +188,25 @@ class LlamaPlanner:
         llama.n_tokens = shared
         llama.eval(prompt[shared:])
 
-    def _best(self, matcher: Any) -> int:
-        """Return the most likely token that the grammar admits."""
+    def _best(self, matcher: Any, weights: Mapping[str, float], text: str) -> int:
+        """Return the most likely token that the grammar admits, the tool's name weighed by what the classifier says."""
         logits = self._logits()
         best = int(logits.argmax())
-        if matcher.validate_tokens([best]) == 1:
+        choosing = weights and "(" not in text
+        if not choosing and matcher.validate_tokens([best]) == 1:
             return best
         mask = np.frombuffer(matcher.compute_bitmask(), np.uint8)
         allowed = np.unpackbits(mask, bitorder="little")[: len(logits)].astype(bool)
         if not allowed.any():
             raise PlannerError(f"the grammar admits nothing: {matcher.get_error()}")
+        if choosing:
+            (admitted,) = allowed.nonzero()
+            pieces = (self._vocabulary.decode_bytes([int(token)]).decode(errors="replace") for token in admitted)
+            begun = [_NUMBER.sub("", text + piece) for piece in pieces]
+            reached = [
+                max((w for name, w in weights.items() if name.startswith(b[: len(name)])), default=1.0) for b in begun
+            ]
+            return int(admitted[(logits[admitted] + self._trust * np.log(reached)).argmax()])
         return int(np.where(allowed, logits, -np.inf).argmax())
 
     def _logits(self) -> NDArray[np.float32]:
@@ -190,16 +216,17 @@ class LlamaPlanner:
         pointer = llama_cpp.llama_get_logits_ith(self._llama.ctx, -1)
         return np.ctypeslib.as_array(pointer, shape=(self._llama.n_vocab(),))
 
-    def _matcher(self, request: PlanRequest, returned: list[Type]) -> Any:
+    def _matcher(self, request: PlanRequest, called: list[ToolSpec]) -> Any:
         from llguidance import LLMatcher
 
         # What a planner writes are the person's words: no string is much longer than all of them.
         grammar = step_grammar(
             request.tools,
-            returned,
+            [tool.returns.type for tool in called],
             longest=len(request.request) + MORE_CHARACTERS,
             said=[" ".join(text.split()) for text in (request.request, *request.instructions)],
             times=request.times,
+            named=request.named,
         )
         matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar))
         if matcher.is_error():
@@ -239,3 +266,16 @@ class LlamaPlanner:
         from llguidance.llamacpp import lltokenizer_from_vocab
 
         return lltokenizer_from_vocab(llama_cpp.llama_model_get_vocab(self._llama.model))
+
+
+def _weights(request: PlanRequest, called: Sequence[ToolSpec]) -> Mapping[str, float]:
+    """Return for each tool, and for the end of the plan, how likely the classifier makes it the next; empty if it says nothing.
+
+    A tool that was called already may well be called again; the plan is at its end when nothing likely is missing.
+    """
+    if not request.probabilities:
+        return {}
+    done = {tool.name for tool in called}
+    missing = {name: request.probabilities.get(name, 0.5) for name in request.tools if name not in done}
+    weights = dict.fromkeys(done, 0.5) | missing | {JOIN: 1 - max(missing.values(), default=0.0)}
+    return {f"{name}(": min(max(weight, LEAST_WEIGHT), 1 - LEAST_WEIGHT) for name, weight in weights.items()}

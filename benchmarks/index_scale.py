@@ -1,0 +1,103 @@
+"""How the index does as the catalogue grows: the built-in tools among thousands of generated ones.
+
+    python -m benchmarks.index_scale [--sizes 16,1000,10000] [--graph]
+
+Requests are the seeds of one or more tools that the index was not made from, as they were written. "Found" is that every tool of
+the plan is among the first 8. `--graph` searches by a graph of neighbours (HNSW) at every size, to compare with looking at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import click
+
+import index.tool_index
+from index import Embedder, ToolIndex
+from pipeline.config import builtin_tools
+from pipeline.selection import clauses
+from pipeline.spec import Catalogue, ToolSpec
+from training.seeds import load_seeds, split
+
+
+@click.command()
+@click.option("--sizes", default="16,1000,10000", help="Tools in the catalogue.", show_default=True)
+@click.option("--requests", default=300, help="How many to search for.", show_default=True)
+@click.option("--graph", is_flag=True, help="Search by a graph at every size.")
+def main(sizes: str, requests: int, graph: bool) -> None:
+    """Print a table, a row a size."""
+    if graph:
+        index.tool_index.GRAPH_FROM = 0
+    embedder, real = Embedder(), builtin_tools()
+    seeds = [seed for seed in split(load_seeds())["test"] if seed.calls and not seed.tools and seed.language == "en"]
+    click.echo(
+        "| tools | entries | found in the first 8 | search, ms (median) | load, s | build, s |\n|---|---|---|---|---|---|"
+    )
+    for size in map(int, sizes.split(",")):
+        tools = Catalogue([*real.values(), *itertools.islice(generated(), size - len(real))])
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "index"
+            started = time.perf_counter()
+            ToolIndex.build(tools, embedder).save(folder)
+            built = time.perf_counter() - started
+            started = time.perf_counter()
+            loaded = ToolIndex.load(folder, embedder)
+            read = time.perf_counter() - started
+        assert loaded is not None
+        found, times = 0, []
+        for seed in seeds[:requests]:
+            started = time.perf_counter()
+            scores = loaded.search(clauses(seed.as_written))
+            times.append(time.perf_counter() - started)
+            first = sorted(scores, key=lambda name: -scores[name])[:8]
+            # Lookups come from the types of the tools that were found.
+            reached = {*first, *real.prerequisites(name for name in first if name in real)}
+            found += {tool for tool, _ in seed.calls} <= reached
+        click.echo(
+            f"| {size:,} | {len(loaded.owners):,} | {found / len(seeds[:requests]):.1%} | {median(times) * 1000:.1f} "
+            f"| {read:.2f} | {built:.1f} |"
+        )
+
+
+def generated() -> Iterator[ToolSpec]:
+    """Yield specs of tools that nobody wrote, each with a description and two example requests, in a random order."""
+    kinds = list(itertools.product(_VERBS, _THINGS, _WHERES))
+    random.Random(0).shuffle(kinds)
+    for verb, thing, where in kinds:
+        yield ToolSpec.model_validate(
+            {
+                "name": "_".join(f"{verb} {thing} {where}".split()),
+                "description": f"{verb.capitalize()} a {thing} in the {where}.",
+                "effect": "write",
+                "parameters": [{"name": "name", "type": "string", "description": f"Which {thing}."}],
+                "examples": [f"{verb} the {thing} in our {where}", f"please {verb} my {thing}, it is in the {where}"],
+                "implementation": {"command": ["true"]},
+            }
+        )
+
+
+_VERBS = (
+    (
+        "archive approve audit back_up bill calibrate cancel compress convert crop deploy duplicate encrypt estimate export flag "
+        "grade import index inspect invoice lock measure merge migrate mute order pause polish price print publish rank refund rotate "
+        "sample scan sign stamp tag test trim unlock validate weigh"
+    )
+    .replace("_", " ")
+    .split()
+)
+_THINGS = (
+    "album aquarium battery boiler budget camera campaign catalogue certificate coupon dataset drone engine fence firmware freezer "
+    "garden greenhouse heater invoice kiln lamp lease ledger loan microscope mixer newsletter oven parcel patent payroll playlist "
+    "podcast printer pump recipe robot sensor shipment sprinkler subscription telescope tenant thermostat ticket tyre vaccine "
+    "vineyard warehouse workflow"
+).split()
+_WHERES = "laboratory workshop clinic warehouse studio archive greenhouse fleet bakery museum".split()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""How well tools are selected: the shipped selector against what is usually done.
+
+    python -m benchmarks.selection dev.jsonl [--rows 20000]
+
+Each way is asked for the tools of every row: of the evaluation files, and of seeds that no training saw. "All found" is the share of the
+rows in scope with every tool of the plan selected, lookups included; "tools" is how many are selected for one on average;
+"nothing" is the share of the rows out of scope with none selected. Baselines that learn are trained on rows that the
+classifier's training makes of the same seeds, and get their threshold by the same calibration. Needs the extra `train`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import click
+import numpy as np
+
+from classifiers.calibration import scores, threshold
+from classifiers.data import Row, generated, split, written
+from index import Embedder
+from pipeline import Config, Pipeline
+from pipeline.config import builtin_tools
+from pipeline.spec import Catalogue
+from training.evaluation import read_cases
+from training.seeds import load_seeds
+
+Select = Callable[[str], Iterable[str]]
+ALPHA = 0.01
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request and the tools of its plan, lookups included."""
+
+    text: str
+    tools: frozenset[str]
+    english: bool = True
+
+
+@click.command()
+@click.argument("files", type=click.Path(path_type=Path, dir_okay=False, exists=True), nargs=-1, required=True)
+@click.option("--rows", default=20_000, show_default=True, help="To train the baselines on.")
+def main(files: tuple[Path, ...], rows: int) -> None:
+    """Select the tools of the rows of FILES in each way and print a table."""
+    tools = builtin_tools()
+    parts = split(load_seeds(), share=0.12, pen="s7")
+    sets = {file.stem: [*_asked(file)] for file in files}
+    sets |= {f"{name}, English": [row for row in asked if row.english] for name, asked in sets.items()}
+    sets["held-out seeds"] = [Asked(row.text, _needed(row)) for row in written(parts.test, tools)]
+    train = list(itertools.islice(generated(parts.train, tools, seed=7), rows))
+    calibrate = written(parts.calibrate, tools)
+
+    click.echo("| way | rows | all found | tools | nothing | ms |\n|---|---|---|---|---|---|")
+    pipeline = Pipeline(Config())
+    _report("ours", lambda text: pipeline.select(text).names, sets)
+    tfidf = _tfidf()
+    _report("TF-IDF, logistic regression", _learnt(tfidf, train, calibrate, tools), sets)
+    embedder = Embedder()
+    _report("MiniLM, logistic regression", _learnt(embedder.embed, train, calibrate, tools), sets)
+    texts = {tool.name: " ".join((tool.description, *(e.request for e in tool.examples))) for tool in tools.values()}
+    for k in (3, 6):
+        _report(f"BM25 over the specs, first {k}", _closed(_bm25(texts, k), tools), sets)
+        _report(f"cosine to the descriptions, first {k}", _closed(_cosine(tools, embedder, k), tools), sets)
+
+
+def _asked(file: Path) -> Iterable[Asked]:
+    for case in read_cases(file):
+        needed = frozenset(step["tool"] for step in case.golds[0])
+        yield Asked(case.request.query, needed, not {"pt", "es"} & set(case.tags))
+
+
+def _needed(row: Row) -> frozenset[str]:
+    return row.tools | (row.lookups or frozenset())
+
+
+def _report(name: str, select: Select, sets: dict[str, list[Asked]]) -> None:
+    for label, rows in sets.items():
+        times, found, counts, nothing = [], [], [], []
+        for row in rows:
+            started = time.perf_counter()
+            selected = set(select(row.text))
+            times.append(time.perf_counter() - started)
+            if row.tools:
+                found.append(row.tools <= selected)
+                counts.append(len(selected))
+            else:
+                nothing.append(not selected)
+        click.echo(
+            f"| {name} | {label} | {mean(found):.1%} | {mean(counts):.2f} | "
+            f"{f'{mean(nothing):.0%}' if nothing else '–'} | {median(times) * 1000:.1f} |"
+        )
+
+
+def _tfidf() -> Callable[[Sequence[str]], Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    union = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=3, max_features=60_000),
+    )
+    fitted = False
+
+    def features(texts: Sequence[str]) -> Any:
+        nonlocal fitted
+        if not fitted:
+            union.fit(texts)
+            fitted = True
+        return union.transform(texts)
+
+    return features
+
+
+def _learnt(
+    features: Callable[[Sequence[str]], Any], train: Sequence[Row], calibrate: Sequence[Row], tools: Catalogue
+) -> Select:
+    """Train a logistic regression a tool, and calibrate it for the same miss rate as ours."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    names = list(tools)
+
+    def needed(rows: Sequence[Row]) -> Any:
+        return np.array([[name in _needed(row) for name in names] for row in rows])
+
+    model = OneVsRestClassifier(LogisticRegression(C=10, max_iter=200))
+    model.fit(features([row.text for row in train]), needed(train))
+    said = model.predict_proba(features([row.text for row in calibrate]))
+    at = threshold(scores(said, needed(calibrate)), ALPHA)
+
+    def select(text: str) -> list[str]:
+        (probabilities,) = model.predict_proba(features([text]))
+        return [name for name, p in zip(names, probabilities, strict=True) if p >= at]
+
+    return select
+
+
+def _closed(select: Select, tools: Catalogue) -> Select:
+    """Add the lookups that the selected tools may need."""
+
+    def closed(text: str) -> set[str]:
+        chosen = set(select(text))
+        return chosen | tools.prerequisites(chosen)
+
+    return closed
+
+
+def _cosine(tools: Catalogue, embedder: Embedder, k: int) -> Select:
+    """Return the tools whose descriptions are nearest to the request, as RAG usually has it."""
+    names = list(tools)
+    vectors = embedder.embed([tool.description for tool in tools.values()])
+
+    def select(text: str) -> list[str]:
+        return [names[i] for i in np.argsort(-(vectors @ embedder.embed([text])[0]))[:k]]
+
+    return select
+
+
+def _bm25(texts: dict[str, str], k: int) -> Select:
+    """Return the tools that BM25 ranks first (k1 1.5, b 0.75)."""
+    words = {name: re.findall(r"\w+", text.casefold()) for name, text in texts.items()}
+    usual = mean(len(each) for each in words.values())
+
+    def select(text: str) -> list[str]:
+        ranked = dict.fromkeys(words, 0.0)
+        for word in set(re.findall(r"\w+", text.casefold())):
+            having = sum(word in each for each in words.values())
+            rarity = np.log(1 + (len(words) - having + 0.5) / (having + 0.5))
+            for name, each in words.items():
+                count = each.count(word)
+                ranked[name] += rarity * count * 2.5 / (count + 1.5 * (0.25 + 0.75 * len(each) / usual))
+        return sorted(ranked, key=lambda name: -ranked[name])[:k]
+
+    return select
+
+
+if __name__ == "__main__":
+    main()
