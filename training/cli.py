@@ -235,6 +235,8 @@ def train() -> None:
 @click.option("--rank", type=int, help="Of the adapter.")
 @click.option("--learning-rate", type=float)
 @click.option("--compile", is_flag=True, default=None, help="By torch.compile: faster, but needs a C++ compiler.")
+@click.option("--dropout", type=float, help="Of the adapter's inner activations.")
+@click.option("--start", type=FOLDER, help="An earlier run whose adapter is the first one of this.")
 @click.option("--without", multiple=True, metavar="TOOL", help="Leave a tool out of all training.")
 @click.option("--dev", type=FILE, help="Rows with gold plans to measure success on at every validation.")
 @click.option("--export", "gguf", type=FILE, help="GGUF file to write the adapter to at the end.")
@@ -242,6 +244,7 @@ def train_planner(
     out: Path,
     corpus_file: Path | None,
     base: Path | None,
+    start: Path | None,
     without: tuple[str, ...],
     dev: Path | None,
     gguf: Path | None,
@@ -256,12 +259,36 @@ def train_planner(
         given = {name: value for name, value in options.items() if value is not None}
         chosen = base or base_model_path()
         measure = _measured_on(dev, chosen) if dev else None
-        run(replace(Settings(), **given, without=without), chosen, out, corpus_file, measure=measure)
+        settings = replace(Settings(), **given, without=without, start=str(start or ""))
+        run(settings, chosen, out, corpus_file, measure=measure)
         if gguf:
             from training.export import export
 
             export(out, chosen, gguf)
             click.echo(f"{gguf}: {gguf.stat().st_size / 1e6:.1f} MB")
+
+
+@train.command("classifier", context_settings={"show_default": True})
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
+@click.option("--minutes", type=float, default=24.0, help="How long to train, evaluation not counted.")
+@click.option("--natural", type=FOLDER, help="Folder of public corpora, such as clinc150/, to train on beside the seeds.")
+@click.option("--encoder", default="", help="Checkpoint of BERT or DeBERTa to begin with (default: all-MiniLM-L6-v2).")
+@click.option("--seed", type=int, default=0, help="Of the random numbers.")
+@click.option("--export", "artefact", type=FOLDER, help="Folder to write the int8 ONNX artefact to at the end.")
+def train_classifier(
+    out: Path, minutes: float, natural: Path | None, encoder: str, seed: int, artefact: Path | None
+) -> None:
+    """Train the classifier that selects tools, and export it."""
+    with _extra():
+        from classifiers.train import Settings
+        from classifiers.train import train as run
+
+        evaluation = run(Settings(minutes=minutes, encoder=encoder, seed=seed), natural, out)
+        if artefact:
+            from classifiers.export import export
+
+            evaluation = export(out, natural, artefact)
+        click.echo(evaluation.table())
 
 
 def _measured_on(rows: Path, base: Path) -> Callable[[Path], dict[str, float]]:
