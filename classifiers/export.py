@@ -1,6 +1,6 @@
 """A training run → the artefact: the network as int8 ONNX, its calibration, and a card that says what it is.
 
-    python -m classifiers.export runs/classifier --natural corpora
+    tinyagent train classifier --out runs/classifier --natural corpora --export classifiers/artefact
 
 Exports with torch.onnx, quantises the weights to int8 by ONNX Runtime (dynamic quantisation), and then
 calibrates and measures *the int8 model* as it will run: one request at a time. The agreement with torch is
@@ -10,14 +10,15 @@ half-written artefact does not load.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import itertools
 import json
 import shutil
 import statistics
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ import numpy as np
 
 from classifiers.calibration import Scaling
 from classifiers.evaluation import Evaluation, Predict, evaluate
-from classifiers.inference import ARTEFACT, FORMAT, IMPLIED, LABELS, MODEL, TOKENIZER, ClassifierError, ToolClassifier
-from classifiers.train import Settings, load_data
+from classifiers.inference import FORMAT, IMPLIED, LABELS, MODEL, TOKENIZER, ClassifierError, ToolClassifier, words_of
+from classifiers.train import Data, Settings, load_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
         told = json.loads((run / "settings.json").read_text("utf-8"))
         state = torch.load(run / "checkpoint.pt", weights_only=True)
     except FileNotFoundError as error:
-        raise ClassifierError(f"{error.filename} is missing", fix="train first: python -m classifiers.train") from None
+        raise ClassifierError(f"{error.filename} is missing", fix="train first: tinyagent train classifier") from None
     settings = Settings(**{name: told[name] for name in Settings.__dataclass_fields__})
     encoder, data = load_encoder(settings.encoder), load_data(settings, natural)
     if list(data.labels) != told.pop("labels"):
@@ -87,6 +88,7 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
                 "base": encoder.name,
                 "base_sha256": encoder.sha256,
             },
+            "words": _words(data),
             "training": told | {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)},
         }
         uncalibrated: dict[str, Any] = {"alpha": 0.5, "threshold": 0.5, "nothing_below": 0.0, "temperature": 1.0}
@@ -151,7 +153,7 @@ def card(facts: Mapping[str, Any], evaluation: Evaluation, size: int, millisecon
 
 Says for a request which tools it needs, of {sum(not label.startswith(IMPLIED) for label in facts["labels"])}, and which
 lookups its plan will imply; gives its sentence embedding in the same pass.
-`python -m classifiers.export` wrote this folder, this card and its figures.
+`tinyagent train classifier --export` wrote this folder, this card and its figures.
 
 - **Architecture**: a DeBERTa-v2 encoder (from {facts["encoder"]["base"]}, fine-tuned), a head of {len(facts["labels"])}
   logits, and an embedding head distilled from the original encoder.
@@ -183,7 +185,8 @@ The seeds of `training/seeds` (written for this project), refilled, joined and m
 ## Limits
 
 English first; Portuguese and Spanish are a smaller part of the seeds. It reads {facts["max_tokens"]} tokens and says when a
-request was longer. It knows its own tools only: new ones are found by the index.
+request was longer. It knows its own tools only: new ones are found by the index. In a language that it does not know it errs;
+the share of words that it knows, of {len(facts["words"]):,}, tells such a request.
 
 ## Licence
 
@@ -195,6 +198,13 @@ _CORPORA = """Beside them, utterances of public corpora whose intents name their
 part of this project: CLINC150 (Larson et al., 2019, CC BY 3.0), HWU64 (Liu et al., 2019, CC BY 4.0), SNIPS 2017
 (Coucke et al., 2018, CC0), BANKING77 (Casanueva et al., 2020, CC BY 4.0), Bot Framework Skills (Microsoft, MIT) and
 Thingpedia (Stanford OVAL, BSD-style)."""
+
+
+def _words(data: Data) -> list[str]:
+    """Return the words that occur more than once in what the model was trained on."""
+    texts = itertools.chain((seed.as_written for seed in data.train), (row.text for row in data.natural))
+    counts = Counter(word for text in texts for word in words_of(text))
+    return sorted(word for word, count in counts.items() if count > 1)
 
 
 def _write_onnx(model: ToolModel, encoder: Encoder, max_tokens: int, path: Path) -> None:
@@ -251,23 +261,3 @@ def _latency(classifier: ToolClassifier, texts: Sequence[str]) -> float:
         classifier(text)
         times.append(time.perf_counter() - started)
     return statistics.median(times) * 1000
-
-
-def main() -> None:
-    """Export from the command line; what goes wrong is said in a line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the training run")
-    parser.add_argument("--natural", type=Path, help="folder of the public corpora that it was trained with")
-    parser.add_argument("--out", type=Path, default=ARTEFACT, help="folder to write [classifiers/artefact]")
-    arguments = parser.parse_args()
-    try:
-        evaluation = export(arguments.run, arguments.natural, arguments.out)
-    except ClassifierError as error:
-        raise SystemExit(f"error: {error}") from None
-    size = sum(path.stat().st_size for path in arguments.out.iterdir())
-    print(f"{arguments.out}: {size / 1e6:.1f} MB, threshold {evaluation.threshold:.4f}")
-    print(evaluation.table())
-
-
-if __name__ == "__main__":
-    main()

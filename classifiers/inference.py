@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Classification:
     probabilities: Mapping[str, float]  # by tool, in the labels' order, each of 0 to 1
     lookups: Mapping[str, float]  # probabilities of the lookups that the compiler will add to the plan
     embedding: NDArray[np.float32]  # unit vector, shape (384,) for the shipped model
+    known: float  # share of the request's words that training had: of a language it does not know, few
     truncated: bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
 
 
@@ -63,6 +65,7 @@ class ToolClassifier:
         self.nothing_below: float = facts["nothing_below"]  # with no probability above it, no tool is needed
         self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
+        self._words = frozenset(facts["words"])
 
     @classmethod
     def load(cls, folder: Path = ARTEFACT, *, threads: int = 1, alpha: float | None = None) -> Self:
@@ -106,7 +109,9 @@ class ToolClassifier:
         logits, embedding, truncated = self.run(text)
         said = dict(zip(self._labels, self.scaling(logits).tolist(), strict=True))
         lookups = {label.removeprefix(IMPLIED): p for label, p in said.items() if label.startswith(IMPLIED)}
-        return Classification({name: said[name] for name in self.labels}, lookups, embedding, truncated)
+        words = words_of(text)
+        known = sum(word in self._words for word in words) / len(words) if words else 1.0
+        return Classification({name: said[name] for name in self.labels}, lookups, embedding, known, truncated)
 
     def threshold_at(self, alpha: float) -> float:
         """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool.
@@ -129,4 +134,9 @@ class ToolClassifier:
         return logits[0], embedding[0], bool(encoding.overflowing)
 
 
-_MEND = "reinstall tinyagent-edge, or make it anew with python -m classifiers.train and classifiers.export"
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as the artefact's list of known words has them; numbers are none."""
+    return re.findall(r"[^\W\d_]+", text.casefold())
+
+
+_MEND = "reinstall tinyagent-edge, or make it anew with 'tinyagent train classifier --export'"

@@ -1,6 +1,6 @@
 """Trains the tool classifier on the seeds, and on natural utterances where they are given.
 
-    python -m classifiers.train --out runs/classifier --minutes 18 --natural corpora
+    tinyagent train classifier --out runs/classifier --natural corpora
 
 Weighted, focused binary cross-entropy on the tools, so that a missed tool costs more than a needless one and
 what is long known costs nothing; beside it a distillation that keeps the sentence embedding where the
@@ -13,7 +13,6 @@ Loss: asymmetric focusing after Ridnik et al. (arXiv 2009.14119), on the negativ
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 class Settings:
     """What a run is made of; saved beside its result."""
 
-    minutes: float = 18.0  # of training, evaluation not counted
+    minutes: float = 24.0  # of training, evaluation not counted
     batch: int = 32  # rows a step
     encoder: str = ""  # a folder or a name on the model hub, of BERT or DeBERTa; "" is the packaged MiniLM
     learning_rate: float = 1e-4  # of the encoder
@@ -229,24 +228,3 @@ def _resume(out: Path, model: ToolModel, optimizer: Any) -> tuple[float, int]:
         raise ClassifierError(f"{out} holds a run of another encoder", fix="name another folder") from None
     optimizer.load_state_dict(state["optimizer"])
     return state["spent"], state["step"]
-
-
-def main() -> None:
-    """Train from the command line; what goes wrong is said in a line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted one is resumed")
-    parser.add_argument("--natural", type=Path, help="folder of public corpora, such as clinc150/")
-    for name, default in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"[{default!r}]")
-    arguments = vars(parser.parse_args())
-    out, folder = arguments.pop("out"), arguments.pop("natural")
-    try:
-        evaluation = train(Settings(**arguments), folder, out)
-    except ClassifierError as error:
-        raise SystemExit(f"error: {error}") from None
-    print(f"calibrated for a miss rate of {evaluation.alpha:.1%}: threshold {evaluation.threshold:.4f}")
-    print(evaluation.table())
-
-
-if __name__ == "__main__":
-    main()

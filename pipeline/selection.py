@@ -44,6 +44,8 @@ class SelectionOptions:
     margin: float = 0.3  # offered are tools whose score is within this of the best one
     floor: float = 0.12  # a best score below this says that the index knows nothing like it: all tools
     whole: int = 48  # a catalogue with more tools is never offered whole: they would not fit the planner's context
+    refusable: float = 0.5  # share of its words that the classifier must know to refuse a request
+    readable: float = 0.2  # and to choose tools for it: below, it is of another language
     strangers: int = 4  # ranks of the index in which a tool that the classifier does not know is offered
 
 
@@ -167,13 +169,13 @@ class Selector:
         lookups = {name: max(classification.lookups[name] for classification in said) for name in said[0].lookups}
         threshold = self._classifier.threshold
         best = max((p for classification in said for p in classification.probabilities.values()), default=0.0)
-        nothing = best < self._classifier.nothing_below
+        nothing = said[0].known >= self._options.refusable and best < self._classifier.nothing_below
         chosen = set() if nothing else {name for name in known if scores[name] >= threshold}
         needless = frozenset(name for name, p in lookups.items() if p < threshold)
         if strange := self._strangers_for(texts):
             needless -= self._tools.prerequisites(strange)
             return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
-        if not chosen and not nothing:
+        if not nothing and not (chosen and said[0].known >= self._options.readable):
             return None
         return _Found(chosen, Route.CLASSIFIER, scores, scores, needless, threshold)
 

@@ -166,7 +166,7 @@ def test_foreign_utterances_are_mapped_only_where_it_is_certain():
 @pytest.fixture(scope="module")
 def classifier() -> ToolClassifier:
     if not (ARTEFACT / "labels.json").exists():
-        pytest.skip("no artefact: make it with `python -m classifiers.train` and `python -m classifiers.export`")
+        pytest.skip("no artefact: make it with `tinyagent train classifier --export`")
     return ToolClassifier.load()
 
 

@@ -88,9 +88,13 @@ class Says:
     threshold = 0.4
     nothing_below = 0.1
 
-    def __init__(self, sms: float, note: float, *, phone: float = 0.9, truncated: bool = False) -> None:
+    def __init__(
+        self, sms: float, note: float, *, phone: float = 0.9, known: float = 1, truncated: bool = False
+    ) -> None:
         probabilities = {"send_sms": sms, "create_note": note}
-        self._said = Classification(probabilities, {"get_phone_number": phone}, np.zeros(384, np.float32), truncated)
+        self._said = Classification(
+            probabilities, {"get_phone_number": phone}, np.zeros(384, np.float32), known, truncated
+        )
 
     def __call__(self, text: str) -> Classification:
         return self._said
@@ -130,7 +134,10 @@ def test_what_none_of_the_tools_serves_gets_none(tools: Catalogue) -> None:
     assert (selection.route, selection.tools, selection.implied) == (Route.CLASSIFIER, (), frozenset())
 
 
-@pytest.mark.parametrize("classifier", [Says(0.2, 0.3), Says(0.99, 0.99, truncated=True)])
+@pytest.mark.parametrize(
+    "classifier",
+    [Says(0.2, 0.3), Says(0.99, 0.99, truncated=True), Says(0.01, 0.01, known=0.3), Says(0.9, 0, known=0.1)],
+)
 def test_the_index_decides_where_the_classifier_is_unsure(tools: Catalogue, classifier: Says) -> None:
     known = tools.only(Says.labels)
     options = SelectionOptions(least=1)
@@ -152,7 +159,7 @@ def test_a_follow_up_is_read_together_with_what_was_asked_before(tools: Catalogu
     class Reads(Says):
         def __call__(self, text: str) -> Classification:
             sms = 0.9 if "text Omar" in text else 0.2
-            return Classification({"send_sms": sms, "create_note": 0.3}, {}, np.zeros(384, np.float32), False)
+            return Classification({"send_sms": sms, "create_note": 0.3}, {}, np.zeros(384, np.float32), 1.0, False)
 
     selector = Selector(tools.only(Says.labels), None, classifier=Reads(0, 0))
     assert selector.select("and Priya too", earlier=["text Omar that I am late"]).tools == ("send_sms",)

@@ -271,7 +271,9 @@ def train_planner(
 @train.command("classifier", context_settings={"show_default": True})
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option("--minutes", type=float, default=24.0, help="How long to train, evaluation not counted.")
-@click.option("--natural", type=FOLDER, help="Folder of public corpora, such as clinc150/, to train on beside the seeds.")
+@click.option(
+    "--natural", type=FOLDER, help="Folder of public corpora, such as clinc150/, to train on beside the seeds."
+)
 @click.option("--encoder", default="", help="Checkpoint of BERT or DeBERTa to begin with (default: all-MiniLM-L6-v2).")
 @click.option("--seed", type=int, default=0, help="Of the random numbers.")
 @click.option("--export", "artefact", type=FOLDER, help="Folder to write the int8 ONNX artefact to at the end.")
