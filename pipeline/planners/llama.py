@@ -2,7 +2,8 @@
 
 Takes a `PlanRequest`, yields the plan's text as it is written. Decoding is greedy: the model's own best token is taken when the
 grammar admits it, and only when it does not is the mask over the vocabulary computed (llguidance). Tokens that the grammar
-forces are appended without asking the model. The prompt's longest common prefix with the one before is
+forces are appended without asking the model. While a tool's name is written, what the classifier thinks of the tools weighs
+beside the model's own opinion. The prompt's longest common prefix with the one before is
 kept in the KV cache. One request at a time: a second one waits for the lock.
 """
 
@@ -28,12 +29,11 @@ from pipeline.spec import ToolSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TRUST = 0.7
+TRUST = 0.7  # in the classifier, while a tool's name is written; see `LlamaPlanner`
 LEAST_WEIGHT = 0.01  # of a tool's name in the eyes of the classifier, which may err
 MORE_CHARACTERS = 40  # that a string of the plan may have beyond the request's length
 CONTEXT = 2048  # tokens: prompt and plan
 MAX_STEP_TOKENS = 400  # a step that is longer is a model that repeats itself
-
 
 _NUMBER = re.compile(r"\d+\. ?")  # of a step
 
