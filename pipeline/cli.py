@@ -1,4 +1,5 @@
-"""The command line: `tinyagent run | plan | select | tools | models | init`, and `corpus | train | eval` of `training.cli`.
+"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, and `corpus | train | eval` of
+`training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
 them to standard error; `--json` prints one JSON document. Exit status: 0 done, 1 not done, 2 wrong usage or settings, 3
@@ -11,7 +12,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -25,6 +26,8 @@ from pipeline.spec import NAME, SpecError, ToolSpec, load_catalogue, load_spec
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.effects import Approval, Approver, Proposal
+    from pipeline.executor import Outcome
     from pipeline.models import Model
     from pipeline.pipeline import Pipeline, Planning, Result
 
@@ -58,7 +61,12 @@ def main() -> None:
 class _Group(click.Group):
     """Commands, some of which are imported only when they are named or listed."""
 
-    elsewhere: ClassVar = {"corpus": "training.cli:corpus", "train": "training.cli:train", "eval": "training.cli:eval_"}
+    elsewhere: ClassVar = {
+        "runs": "pipeline.runs:runs",
+        "corpus": "training.cli:corpus",
+        "train": "training.cli:train",
+        "eval": "training.cli:eval_",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, our own first."""
@@ -164,15 +172,16 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
 
     Where nobody sits at the terminal, writes and sends are declined unless --yes is given.
     """
-    from pipeline.effects import approve_all, decline_all
+    from pipeline.effects import decline_all
     from pipeline.events import ignore
     from pipeline.pipeline import Pipeline
-    from pipeline.terminal import RunView, TerminalApprover, can_ask
+    from pipeline.terminal import RunView, TerminalChooser, can_ask
 
     terminal = console()
-    approve = approve_all if yes else TerminalApprover(terminal) if can_ask() else decline_all
+    approve = approver(yes, terminal)
+    choose = TerminalChooser(terminal) if can_ask() else None
     view = ignore if as_json else RunView(terminal)
-    result = Pipeline(config).run(request, now, approve=approve, on_event=view, dry_run=dry_run)
+    result = Pipeline(config).run(request, now, approve=approve, choose=choose, on_event=view, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
     else:
@@ -180,9 +189,24 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
         click.echo(result.answer.text)
         if approve is decline_all and not dry_run and any(o.status == "declined" for o in result.outcomes):
             click.echo("Nobody was there to approve; give --yes to do writes and sends without asking.", err=True)
-    if result.answer.complete and result.outcomes:
-        return 0
-    return 3 if any(o.status == "done" for o in result.outcomes) else 1
+    return exit_status(result.outcomes, result.answer.complete)
+
+
+def approver(yes: bool, terminal: Console) -> Approver:
+    """Return who approves: the person at the terminal, nobody, or whoever gave --yes, but for what comes with a warning."""
+    from pipeline.effects import approve_all, decline_all
+    from pipeline.terminal import TerminalApprover, can_ask
+
+    if not can_ask():
+        return approve_all if yes else decline_all
+    ask = TerminalApprover(terminal)
+    if not yes:
+        return ask
+
+    async def approve(proposal: Proposal, /) -> Approval | None:
+        return await (ask if proposal.warnings else approve_all)(proposal)
+
+    return approve
 
 
 @cli.command()
@@ -282,20 +306,33 @@ def _result_json(request: str, result: Result) -> dict[str, Any]:
     return {
         "request": request,
         **_planning_json(result.planning),
-        "steps": [
-            {
-                "number": o.step.number,
-                "tool": o.step.tool,
-                "status": o.status,
-                "output": o.output,
-                "error": str(o.error) if o.error else None,
-                "seconds": round(o.seconds, 4),
-            }
-            for o in result.outcomes
-        ],
+        "run": result.run,
+        "steps": outcomes_json(result.outcomes),
         "answer": result.answer.text,
         "complete": result.answer.complete,
     }
+
+
+def outcomes_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return what became of steps as JSON objects."""
+    return [
+        {
+            "number": o.step.number,
+            "tool": o.step.tool,
+            "status": o.status,
+            "output": o.output,
+            "error": str(o.error) if o.error else None,
+            "seconds": round(o.seconds, 4),
+        }
+        for o in outcomes
+    ]
+
+
+def exit_status(outcomes: Sequence[Outcome], complete: bool) -> int:
+    """Return 0 for a run that is done, 3 for one that is done in part, 1 for one that is not."""
+    if complete and outcomes:
+        return 0
+    return 3 if any(o.status == "done" for o in outcomes) else 1
 
 
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────────

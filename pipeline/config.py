@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.effects import Rule
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.spec import Catalogue, load_catalogue
 
@@ -50,6 +51,17 @@ class SelectionConfig(_Section):
     miss_rate: Annotated[float, Field(gt=0, lt=1)] = 0.02  # share of requests that may lack a needed tool
 
 
+class LimitsConfig(_Section):
+    """How much runs at a time, and for how long."""
+
+    steps: Annotated[int, Field(gt=0)] = 16  # at a time
+    steps_per_app: Annotated[int, Field(gt=0)] = 4
+    plan_seconds: Annotated[float, Field(gt=0)] = 120.0  # for a plan to be written
+    run_seconds: Annotated[float, Field(gt=0)] = (
+        600.0  # for a plan to be run, the time that questions stand not counted
+    )
+
+
 class Config(_Section):
     """All settings."""
 
@@ -62,6 +74,8 @@ class Config(_Section):
     max_replans: Annotated[int, Field(ge=0, le=5)] = 1
     planner: PlannerConfig = PlannerConfig()
     selection: SelectionConfig = SelectionConfig()
+    limits: LimitsConfig = LimitsConfig()
+    approvals: tuple[Rule, ...] = ()  # on what is asked about; the first that fits counts
     models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # the user's own, by name
     apps: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # what tools need: [apps.zoom] token = …
 
@@ -116,7 +130,12 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        sections: Mapping[str, type[BaseModel]] = {"planner": PlannerConfig, "selection": SelectionConfig}
+        sections: Mapping[str, type[BaseModel]] = {
+            "planner": PlannerConfig,
+            "selection": SelectionConfig,
+            "limits": LimitsConfig,
+            "approvals": Rule,
+        }
         section = sections.get(str(first["loc"][0]), Config) if len(first["loc"]) > 1 else Config
         known = section.model_fields
         fix = did_you_mean(str(first["loc"][-1]), known, f"the settings are {', '.join(known)}")

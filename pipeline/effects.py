@@ -1,21 +1,48 @@
-"""What may run when: which effects on the world are asked about, and how.
+"""What may run when: which effects on the world are asked about, by which rules, and how an answer counts.
 
-The executor makes a `Proposal` of each call that changes the user's data or reaches other people and gives
-it to an `Approver` right before the call, with the arguments as the tool will get them. Whom to ask and how
-is the approver's: a prompt of the command line, a dialog, a rule. This module runs nothing.
+The executor makes a `Proposal` of each call that changes the user's data or reaches other people, right before the call, with the
+arguments as the tool will get them and with where each came from. The user's `Rule`s say which are asked about; an `Approver` asks. What it
+gives back, an `Approval`, is bound to the very arguments, counts once and expires.
+
+What notes, mails and documents say is data. It may fill a text; where it would choose who is written to, which file is used or which
+page is opened, the proposal says so, and no rule lets that pass unasked. Method: control and data flow kept apart, as in CaMeL
+(arXiv 2503.18813). This module runs nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.errors import TinyAgentError
 from pipeline.plan import Step
-from pipeline.spec import Effect, ToolSpec
+from pipeline.spec import COERCIBLE, Effect, Parameter, ToolSpec
+
+EXPIRY_S = 300.0  # how long an approval holds
+
+
+class ApprovalError(TinyAgentError):
+    """An approval is for another call, was used already, or has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An earlier step whose result is in an argument."""
+
+    step: int
+    tool: str
+    app: str
+    trusted: bool  # whether its result, and all that it was made from, may choose
 
 
 @dataclass(frozen=True)
@@ -25,6 +52,10 @@ class Proposal:
     step: Step
     tool: ToolSpec
     arguments: Mapping[str, object]  # by parameter name, with the outputs of other steps put in
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by parameter; without one, the request
+    said: Mapping[str, str] = field(default_factory=dict)  # what was looked up to the words that it was looked up by
+    run: str = ""  # the id of the run
+    like: Step | None = None  # a call of the same tool that this run has made already, if this is another one
 
     @cached_property
     def digest(self) -> str:
@@ -32,25 +63,143 @@ class Proposal:
         call = [self.tool.name, dict(self.arguments)]
         return hashlib.sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
+    @cached_property
+    def chosen_by_data(self) -> tuple[str, ...]:
+        """The arguments that choose and whose values come from what others wrote."""
+        return tuple(
+            parameter.name
+            for parameter in self.tool.parameters
+            if chooses(parameter, self.tool.effect)
+            and any(not source.trusted for source in self.sources.get(parameter.name, ()))
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person must know before approving; with any, no rule approves in their place."""
+        found = [f"{name} comes from {self._origins(name)}, not from your request" for name in self.chosen_by_data]
+        if self.like:
+            found.append(
+                f"step {self.like.number} of the first plan was such a call, and it is done: {self.like.text()}"
+            )
+        return tuple(found)
+
+    def _origins(self, name: str) -> str:
+        apps = dict.fromkeys(source.app for source in self.sources[name] if not source.trusted)
+        return " and ".join(f"your {app}" for app in apps)
+
+    def approve(self, seconds: float = EXPIRY_S) -> Approval:
+        """Return an approval of this call, with just these arguments, once, until `seconds` from now."""
+        return Approval(self.run, self.step.number, self.digest, time.time() + seconds, secrets.token_hex(8))
+
+
+def chooses(parameter: Parameter, effect: Effect) -> bool:
+    """Return whether a parameter says who, which file or which page, or, where something is changed, which name."""
+    return parameter.type in COERCIBLE or (parameter.verbatim and effect is not Effect.READ)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's yes to one call."""
+
+    run: str
+    step: int
+    digest: str
+    until: float  # seconds since the epoch
+    nonce: str
+
+
+class Approvals:
+    """Sees to it that each approval counts for its own call, once, in time."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def redeem(self, approval: Approval, proposal: Proposal) -> None:
+        """Use an approval for a call.
+
+        Raises:
+            ApprovalError: It is not for this call with these arguments, was used before, or has expired.
+        """
+        if (approval.run, approval.step, approval.digest) != (proposal.run, proposal.step.number, proposal.digest):
+            raise ApprovalError(f"the approval is not for this call of {proposal.tool.name}", fix="ask for another")
+        if approval.nonce in self._used:
+            raise ApprovalError(f"the approval of {proposal.tool.name} was used already", fix="ask for another")
+        if time.time() > approval.until:
+            raise ApprovalError(f"the approval of {proposal.tool.name} has expired", fix="ask for another")
+        self._used.add(approval.nonce)
+
 
 class Approver(Protocol):
     """Decides whether a proposed call is made. It is asked one question at a time and may take its time."""
 
-    async def __call__(self, proposal: Proposal, /) -> bool:
-        """Return whether to go on; the answer holds for this proposal, once."""
+    async def __call__(self, proposal: Proposal, /) -> Approval | None:
+        """Return `proposal.approve()`, or None to decline."""
         ...
 
 
+async def approve_all(proposal: Proposal, /) -> Approval | None:
+    """Approve, for users who said that they do not want to be asked; decline what comes with a warning."""
+    return None if proposal.warnings else proposal.approve()
+
+
+async def decline_all(proposal: Proposal, /) -> Approval | None:
+    """Decline, for runs that must not change anything."""
+    return None
+
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Verdict(StrEnum):
+    """What is done about a proposal."""
+
+    ALLOW = "allow"  # make the call without asking
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Rule(BaseModel):
+    """One of the user's rules: "text messages to family need no question"."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    do: Verdict
+    tool: str = ""  # the rule is for this tool only
+    app: str = ""
+    effect: Effect | None = None
+    # By argument, patterns as of file names ("*@example.com"), of which each of its values must fit one: the value
+    # itself, or the words by which it was looked up. Upper and lower case are the same.
+    where: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def fits(self, proposal: Proposal) -> bool:
+        """Return whether the rule is about this call."""
+        tool = proposal.tool
+        if self.tool not in ("", tool.name) or self.app not in ("", tool.app) or self.effect not in (None, tool.effect):
+            return False
+        return all(self._all_fit(name, patterns, proposal) for name, patterns in self.where.items())
+
+    @staticmethod
+    def _all_fit(name: str, patterns: Sequence[str], proposal: Proposal) -> bool:
+        value = proposal.arguments.get(name)
+        values = [str(item) for item in (value if isinstance(value, list) else [value]) if item not in ("", None)]
+        folded = [pattern.casefold() for pattern in patterns]
+        return bool(values) and all(
+            any(
+                fnmatchcase(words.casefold(), pattern)
+                for pattern in folded
+                for words in (item, proposal.said.get(item, item))
+            )
+            for item in values
+        )
+
+
 def needs_approval(effect: Effect) -> bool:
-    """Return whether calls with this effect are asked about: those that write or send are."""
+    """Return whether calls with this effect are asked about where no rule says otherwise: those that write or send are."""
     return effect in (Effect.WRITE, Effect.SEND)
 
 
-async def approve_all(proposal: Proposal, /) -> bool:
-    """Approve, for users who said that they do not want to be asked."""
-    return True
-
-
-async def decline_all(proposal: Proposal, /) -> bool:
-    """Decline, for runs that must not change anything."""
-    return False
+def verdict(proposal: Proposal, rules: Sequence[Rule]) -> Verdict:
+    """Return what the first rule that fits says, or the effect where none does; with a warning, never to allow."""
+    usual = Verdict.ASK if needs_approval(proposal.tool.effect) else Verdict.ALLOW
+    found = next((rule.do for rule in rules if rule.fits(proposal)), usual)
+    return Verdict.ASK if found is Verdict.ALLOW and proposal.warnings else found

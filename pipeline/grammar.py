@@ -181,7 +181,7 @@ class _Rules:
             if self._said:
                 between, most = rf"({_BETWEEN}{refs})", self._longest // 3
                 words = "|".join(sorted(_words_for(self._said)))
-                body = rf'"{between}{{0,8}}((?i:{words})({between}{{1,8}}(?i:{words})){{0,{most}}}{between}{{0,8}})?"'
+                body = rf'"{between}{{0,8}}(({words})({between}{{1,8}}({words})){{0,{most}}}{between}{{0,8}})?"'
             else:
                 body = rf'"({_CHAR}{refs}){{0,{self._longest}}}"'
             self._rules["TEXT"] = f"/{body}/"
@@ -197,15 +197,22 @@ _UNLIKE: Mapping[Type, Sequence[str]] = {
 
 
 def _words_for(said: Sequence[str]) -> set[str]:
-    """Return the words that a text may have: those that were said, other forms of them, and such as join words.
+    """Return patterns of the words that a text may have: those that were said, other forms of them, and such as join words.
 
     Most texts are the person's own words; where they are turned, as in "ask her if she can" → "Can you", the new ones
-    are few. A small model that may write any letters misspells what it copies.
+    are few. A small model that may write any letters misspells what it copies. A word is written as it was said, or in small
+    letters with or without a capital.
     """
-    words = {word.casefold() for text in said for word in _WORD.findall(text)}
+    written = {word for text in said for word in _WORD.findall(text)}
+    words = {word.lower() for word in written}
     stems = {word: _ENDING.sub("", word) for word in words if len(word) > 3 and word.isalpha()}
     forms = {stem + ending for stem in stems.values() for ending in ("", "e", "s", "es", "ed", "ing")}
-    return words | forms | _JOINING
+    return written | {_in_either_case(word) for word in words | forms | _JOINING}
+
+
+def _in_either_case(word: str) -> str:
+    first = word[0].upper()
+    return f"[{word[0]}{first}]{word[1:]}" if len(first) == 1 and first != word[0] else word
 
 
 _ENDING = re.compile(r"(?<=[^\W\d_]{3})(?:ing|ies|ied|ed|es|e|s|y)$")

@@ -2,7 +2,8 @@
 
 The words are those of the tools: the status that a tool gives back is a sentence already, what was asked
 for is shown under the description of what the tool returns, and what failed is said with how to mend it. No
-model takes part, so nothing is said that did not happen. Replanning itself is left to the caller.
+model takes part, so nothing is said that did not happen. Replanning itself is left to the caller, who is told why in words of the
+plan and of this module: what tools gave back, which others may have written, never reaches a planner.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pipeline.executor import InputMissing, Outcome, Status
 from pipeline.plan import Plan
 from pipeline.spec import Catalogue, Effect, ToolSpec, Type
-from pipeline.tools.context import ToolError
+from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolError
 
 NOTHING_TO_DO = "There is nothing that I can do for this request."
 
@@ -25,7 +26,7 @@ class Answer:
 
     text: str
     complete: bool  # whether there was something to do and all of it is done
-    replan: str | None  # why another plan could do better, in one line
+    replan: str | None  # why another plan could do better and what is done already, in one line
 
 
 def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue) -> Answer:
@@ -46,22 +47,46 @@ def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue
         match outcome.status:
             case Status.DONE:
                 # A look-up for another step is no answer; what was changed or sent is always told.
-                if tool.effect in (Effect.WRITE, Effect.SEND) or outcome.step.number not in served:
+                if tool.effect in _EFFECTS or outcome.step.number not in served:
                     lines.append(_result(tool, outcome))
             case Status.FAILED:
                 lines.append(f"I could not {_deed(tool)}: {outcome.error}{_consequence(outcome, outcomes, tools)}.")
             case Status.DECLINED:
-                lines.append(f"I did not {_deed(tool)}, as you declined it{_consequence(outcome, outcomes, tools)}.")
+                why = str(outcome.error) if outcome.error else "you declined it"
+                lines.append(f"I did not {_deed(tool)}: {why}{_consequence(outcome, outcomes, tools)}.")
+            case Status.IN_DOUBT:
+                lines.append(
+                    f"I do not know whether I could {_deed(tool)}: {outcome.error}{_consequence(outcome, outcomes, tools)}."
+                )
             case Status.SKIPPED:
                 pass  # told with its cause
     return Answer(
         "\n".join(lines),
         complete=all(outcome.status is Status.DONE for outcome in outcomes),
-        replan=next(
-            (_one_line(o.error) for o in outcomes if isinstance(o.error, ToolError) and o.error.mendable),
-            None,
-        ),
+        replan=_reason(outcomes, tools),
     )
+
+
+def _reason(outcomes: Sequence[Outcome], tools: Catalogue) -> str | None:
+    """Say why another plan could do better; None if none could."""
+    mendable = [o for o in outcomes if isinstance(o.error, ToolError) and o.error.mendable]
+    if not mendable:
+        return None
+    reasons = [f"{o.step.text()}: {_kind(o.error)}" for o in mendable]
+    done = [o.step.text() for o in outcomes if o.status is Status.DONE and tools[o.step.tool].effect in _EFFECTS]
+    return "; ".join(reasons + ([f"done already: {', '.join(done)}"] if done else []))
+
+
+def _kind(error: BaseException | None) -> str:
+    return next((words for kind, words in _KINDS if isinstance(error, kind)), "it failed")
+
+
+_KINDS: Sequence[tuple[type[ToolError], str]] = (
+    (NotFound, "nothing is called that"),
+    (Ambiguous, "several are called that"),
+    (InvalidArgument, "an argument cannot be meant so"),
+)
+_EFFECTS = (Effect.WRITE, Effect.SEND)
 
 
 def _result(tool: ToolSpec, outcome: Outcome) -> str:
@@ -85,7 +110,3 @@ def _consequence(cause: Outcome, outcomes: Sequence[Outcome], tools: Catalogue) 
     skipped = [o for o in outcomes if isinstance(o.error, InputMissing) and o.error.cause is cause]
     deeds = dict.fromkeys(_deed(tools[o.step.tool]) for o in skipped)
     return f"; so I did not {' or '.join(deeds)}" if deeds else ""
-
-
-def _one_line(error: ToolError) -> str:
-    return " ".join(str(error).split())

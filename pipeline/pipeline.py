@@ -11,34 +11,39 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.agents import PlainWriter
 from pipeline.config import Config, cache_path
 from pipeline.dates import find_times
-from pipeline.effects import Approver, decline_all
+from pipeline.effects import Approver, decline_all, needs_approval
 from pipeline.elaborate import ElaborationError, elaborate
 from pipeline.errors import TinyAgentError
 from pipeline.events import Event, Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
-from pipeline.executor import Executor, Outcome, Status
+from pipeline.executor import Chooser, Executor, Limits, Outcome, Status
 from pipeline.grounding import ground
 from pipeline.joiner import Answer, join
-from pipeline.plan import Plan, PlanError, PlanParser, parse_plan
-from pipeline.planners.base import Planner, PlanRequest
+from pipeline.journal import Journal, JournalError, RunLog, RunRecord, StepRecord, finished
+from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
+from pipeline.planners.base import Planner, PlannerError, PlanRequest
 from pipeline.selection import Selection, Selector
-from pipeline.spec import Catalogue, Effect
-from pipeline.tools.context import ToolContext, ToolError
+from pipeline.spec import Catalogue
+from pipeline.tools.context import ToolContext
 
 if TYPE_CHECKING:
     from classifiers.inference import ToolClassifier
     from index import ToolIndex
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
+MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
+GRACE_S = 2.0  # that a planner has to stop when it is told to
 
 
 class RequestError(TinyAgentError):
@@ -66,6 +71,37 @@ class Result:
     planning: Planning  # the last one, if there was a replan
     outcomes: tuple[Outcome, ...]
     answer: Answer
+    run: str = ""  # its id in the journal; a run without steps has none
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What came of going on with a run."""
+
+    run: RunRecord  # as it was left
+    outcomes: tuple[Outcome, ...]
+    answer: Answer
+
+
+class Doubt(StrEnum):
+    """What is to become of a step in doubt."""
+
+    DONE = "done"  # it was done; go on from there
+    AGAIN = "again"  # it was not; make the call
+    LEAVE = "leave"  # leave it, and what needs it
+
+
+class Doubter(Protocol):
+    """Asks the person whether a step that broke off was done."""
+
+    async def __call__(self, step: StepRecord, /) -> Doubt:
+        """Return what they say."""
+        ...
+
+
+async def leave(step: StepRecord, /) -> Doubt:
+    """Leave what is in doubt as it is, where nobody can answer."""
+    return Doubt.LEAVE
 
 
 class Pipeline:
@@ -105,6 +141,7 @@ class Pipeline:
         *,
         offered: Collection[str] | None = None,
         on_event: OnEvent = ignore,
+        on_beginning: Callable[[Plan], None] | None = None,
     ) -> Planning:
         """Return the full plan for a request; nothing is run.
 
@@ -113,6 +150,7 @@ class Pipeline:
             now: When they were said, local time without a zone; the present by default.
             offered: Names of the tools to offer to the planner; by default the selector selects them.
             on_event: Told what happens, in this thread.
+            on_beginning: Given the full plan of what is written so far, after each step; it may yet change.
 
         Raises:
             RequestError: The request is empty or far too long.
@@ -122,7 +160,7 @@ class Pipeline:
         selection = self.select(request) if offered is None else Selection.given(offered, self.tools)
         on_event(Selected(selection))
         try:
-            return self._plan(_checked(request), now, selection, on_event=on_event)
+            return self._plan(_checked(request), now, selection, on_event=on_event, on_beginning=on_beginning)
         except (PlanError, ElaborationError) as error:
             on_event(Replanning(str(error)))
             return self._replan(request, now, str(error), on_event)
@@ -133,11 +171,12 @@ class Pipeline:
         now: datetime | None = None,
         *,
         approve: Approver = decline_all,
+        choose: Chooser | None = None,
         on_event: OnEvent = ignore,
         dry_run: bool = False,
     ) -> Result:
         """Plan a request and execute the plan. See `arun`."""
-        return asyncio.run(self.arun(request, now, approve=approve, on_event=on_event, dry_run=dry_run))
+        return asyncio.run(self.arun(request, now, approve=approve, choose=choose, on_event=on_event, dry_run=dry_run))
 
     async def arun(
         self,
@@ -145,15 +184,20 @@ class Pipeline:
         now: datetime | None = None,
         *,
         approve: Approver = decline_all,
+        choose: Chooser | None = None,
         on_event: OnEvent = ignore,
         dry_run: bool = False,
     ) -> Result:
         """Plan a request and execute the plan.
 
+        What only looks something up starts while the plan is still being written; what has an effect waits until the plan is whole
+        and valid and the call is approved, and is put on record (`pipeline.journal`) before and after.
+
         Args:
             request: The person's words.
             now: When they were said; the present by default.
             approve: Asked before each write and send; declines all by default.
+            choose: Asked which one is meant where a lookup fits several; without one, the step fails.
             on_event: Told what happens, in the event loop's thread.
             dry_run: Run no tool; results are placeholders.
 
@@ -162,37 +206,129 @@ class Pipeline:
             TinyAgentError: No plan could be made. What goes wrong with a step is in the result instead.
         """
         now = now or datetime.now()
-        planning = await _in_thread(lambda tell: self.plan(request, now, on_event=tell), on_event)
-        for attempt in range(self.config.max_replans + 1):
-            outcomes = await self._execute(planning.plan, request, now, approve, on_event, dry_run)
-            answer = join(request, planning.plan, outcomes, self.tools)
-            changed = any(self._may_have_changed(outcome) for outcome in outcomes)
-            # Nothing is done twice: after a first effect, the person decides how to go on.
-            if answer.replan is None or changed or attempt == self.config.max_replans:
-                break
-            on_event(Replanning(answer.replan))
+        log: RunLog | None = None
+        async with self._executor(request, now, approve, choose, on_event, dry_run) as executor:
+            loop = asyncio.get_running_loop()
+
+            def foresee(plan: Plan) -> None:
+                loop.call_soon_threadsafe(executor.foresee, plan)
+
             try:
-                again = await _in_thread(partial(self._replan, request, now, answer.replan), on_event)
-            except TinyAgentError:
-                break  # the first plan's failure is the one that helps
-            if again.plan == planning.plan:
-                break
-            planning = again
-        return Result(planning, outcomes, answer)
+                planning = await self._in_time(
+                    lambda tell: self.plan(request, now, on_event=tell, on_beginning=foresee), on_event
+                )
+                earlier: tuple[Outcome, ...] = ()
+                for attempt in range(self.config.max_replans + 1):
+                    if planning.plan.steps and not dry_run:
+                        log = log or Journal.of(self.config.data_dir).begin(request, now)
+                        log.planned(planning.plan)
+                    outcomes = await executor.run(planning.plan, log=log, earlier=earlier)
+                    answer = join(request, planning.plan, outcomes, self.tools)
+                    if answer.replan is None or attempt == self.config.max_replans:
+                        break
+                    again = await self._planned_again(request, now, answer.replan, planning, on_event)
+                    if again is None:
+                        break
+                    planning, earlier = again, (*earlier, *outcomes)
+                if log:
+                    log.end(_status(outcomes, answer), answer.text)
+            except BaseException:
+                if log:
+                    log.leave()
+                raise
+        return Result(planning, outcomes, answer, log.run if log else "")
+
+    async def aresume(
+        self,
+        run: str,
+        *,
+        approve: Approver = decline_all,
+        choose: Chooser | None = None,
+        doubt: Doubter = leave,
+        on_event: OnEvent = ignore,
+    ) -> Resumption:
+        """Go on with a run that was interrupted: what is done is not done again, what is left is asked about anew.
+
+        Args:
+            run: Its id, or how that begins; "last" is the last run.
+            approve: Asked before each write and send; declines all by default.
+            choose: Asked which one is meant where a lookup fits several.
+            doubt: Asked about each step that broke off where it may have been done; leaves it by default.
+            on_event: Told what happens, in the event loop's thread.
+
+        Raises:
+            JournalError: There is no such run, it is under way, or nothing is left of it to do.
+        """
+        journal = Journal.of(self.config.data_dir)
+        record = journal.run(run)
+        known = finished(record, self.tools)
+        settled = (Status.DONE, Status.DECLINED)
+        if all(step.number in known and known[step.number].status in settled for step in record.plan.steps):
+            raise JournalError(f"nothing is left to do of {record.id}", fix="'tinyagent run' runs a new request")
+        log = journal.reopen(record.id)
+        try:
+            for found in record.steps:
+                if found.number in known and known[found.number].status is Status.IN_DOUBT:
+                    match await doubt(found):
+                        case Doubt.DONE:
+                            step = known[found.number].step
+                            outcome = Outcome(step, Status.DONE, output="Done, as you say.", digest=found.digest)
+                            known[found.number] = outcome
+                            log.finish(outcome)
+                        case Doubt.AGAIN:
+                            del known[found.number]
+            on_event(Planned(record.plan))
+            async with self._executor(record.request, record.now, approve, choose, on_event, False) as executor:
+                outcomes = await executor.run(record.plan, log=log, finished=known)
+            answer = join(record.request, record.plan, outcomes, self.tools)
+            log.end(_status(outcomes, answer), answer.text)
+        except BaseException:
+            log.leave()
+            raise
+        return Resumption(record, outcomes, answer)
 
     def close(self) -> None:
         """Free the models."""
         if "planner" in self.__dict__:
             self.planner.close()
 
-    def _replan(self, request: str, now: datetime, feedback: str, on_event: OnEvent) -> Planning:
-        """Plan once more: with all tools that there is room for, and with times only as they stand in the request."""
+    async def _planned_again(
+        self, request: str, now: datetime, reason: str, first: Planning, on_event: OnEvent
+    ) -> Planning | None:
+        """Return another plan after one that was run; None if there is none."""
+        on_event(Replanning(reason))
+        try:
+            again = await self._in_time(
+                lambda tell: self._replan(request, now, reason, tell, effects_of=first.selection), on_event
+            )
+        except TinyAgentError:
+            return None  # the first plan's failure is the one that helps
+        return None if again.plan == first.plan else again
+
+    def _replan(
+        self, request: str, now: datetime, feedback: str, on_event: OnEvent, *, effects_of: Selection | None = None
+    ) -> Planning:
+        """Plan once more: with all tools that there is room for, and with times only as they stand in the request.
+
+        After a first plan was run, the second may look other things up, but has no effects that the first was not offered.
+        """
         selection = self._selector.everything(request)
+        if effects_of is not None:
+            allowed = set(effects_of.tools)
+            kept = (n for n in selection.tools if n in allowed or not needs_approval(self.tools[n].effect))
+            selection = replace(selection, tools=tuple(kept))
         on_event(Selected(selection))
         return self._plan(request, now, selection, feedback=feedback, on_event=on_event)
 
     def _plan(
-        self, request: str, now: datetime, selection: Selection, *, feedback: str = "", on_event: OnEvent
+        self,
+        request: str,
+        now: datetime,
+        selection: Selection,
+        *,
+        feedback: str = "",
+        on_event: OnEvent,
+        on_beginning: Callable[[Plan], None] | None = None,
     ) -> Planning:
         started = time.perf_counter()
         available = self.tools.only(selection.names)
@@ -206,7 +342,13 @@ class Pipeline:
             times=find_times(request, now) if feedback else None,
             now=now,
         )
-        surface = self._write(asked, on_event) if asked.tools else ""
+
+        def begun(written: Plan) -> None:
+            if on_beginning:
+                with suppress(TinyAgentError):  # the whole plan will tell
+                    on_beginning(elaborate(written, available, now))
+
+        surface = self._write(asked, on_event, begun) if asked.tools else ""
         written = ground(parse_plan(surface), available, request, now) if surface else Plan()
         plan = elaborate(written, available, now)
         milliseconds = (time.perf_counter() - started) * 1000
@@ -221,39 +363,57 @@ class Pipeline:
             milliseconds=milliseconds,
         )
 
-    def _write(self, asked: PlanRequest, on_event: OnEvent) -> str:
+    def _write(self, asked: PlanRequest, on_event: OnEvent, on_steps: Callable[[Plan], None]) -> str:
         """Return what the planner writes, up to the plan's end; a text that cannot become a plan ends it early."""
         parser, written = PlanParser(), ""
+        steps: list[Step] = []
         with closing(_generator(self.planner.stream(asked))) as pieces:
             for piece in pieces:
                 written += piece
                 on_event(Wrote(piece))
-                list(parser.feed(piece))
+                if fresh := list(parser.feed(piece)):
+                    steps += fresh
+                    on_steps(Plan(tuple(steps)))
                 if parser.done:
                     break
+                if len(written) > MAX_PLAN:
+                    raise PlannerError("the planner writes and does not come to an end", fix="word it differently")
         return written
 
-    async def _execute(
-        self, plan: Plan, request: str, now: datetime, approve: Approver, on_event: OnEvent, dry_run: bool
-    ) -> tuple[Outcome, ...]:
-        context = ToolContext(self.config.data_dir, now, request, PlainWriter(), self.config.apps)
-        executor = Executor(
+    def _executor(
+        self,
+        request: str,
+        now: datetime,
+        approve: Approver,
+        choose: Chooser | None,
+        on_event: OnEvent,
+        dry_run: bool,
+    ) -> Executor:
+        limits = self.config.limits
+        return Executor(
             self.tools,
-            context,
+            ToolContext(self.config.data_dir, now, request, PlainWriter(), self.config.apps),
             approve,
             backend=self.config.backend,
+            rules=self.config.approvals,
+            limits=Limits(limits.steps, limits.steps_per_app, limits.run_seconds),
+            choose=choose,
             on_start=lambda step: on_event(Started(step)),
             on_outcome=lambda outcome: on_event(Finished(outcome)),
             dry_run=dry_run,
         )
-        return await executor.run(plan)
 
-    def _may_have_changed(self, outcome: Outcome) -> bool:
-        """Whether a step wrote or sent something, or was declined, or broke off where it may have."""
-        if self.tools[outcome.step.tool].effect not in (Effect.WRITE, Effect.SEND):
-            return False
-        harmless = isinstance(outcome.error, ToolError) and outcome.error.mendable
-        return outcome.status is not Status.SKIPPED and not harmless
+    async def _in_time(self, work: Callable[[OnEvent], Planning], on_event: OnEvent) -> Planning:
+        """Plan in a thread, within the time that the settings allow."""
+        seconds = self.config.limits.plan_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await _in_thread(work, on_event)
+        except TimeoutError:
+            raise PlannerError(
+                f"the planner did not finish within {seconds:g} s",
+                fix="word it differently, or set limits.plan_seconds",
+            ) from None
 
     @cached_property
     def _selector(self) -> Selector:
@@ -312,23 +472,44 @@ def _generator(pieces: Iterator[str]) -> Generator[str, None, None]:
     yield from pieces
 
 
+def _status(outcomes: Sequence[Outcome], answer: Answer) -> str:
+    """Return how a run ended, as the journal keeps it."""
+    if any(outcome.status is Status.IN_DOUBT for outcome in outcomes):
+        return "in doubt"
+    return "done" if answer.complete else "in part" if any(o.status is Status.DONE for o in outcomes) else "not done"
+
+
 async def _in_thread(work: Callable[[OnEvent], Planning], on_event: OnEvent) -> Planning:
-    """Plan in a thread; events come back to the loop's thread, and cancellation stops the decoding."""
+    """Plan in a thread of its own; events come back to the loop's thread, and cancellation stops the decoding.
+
+    A planner that does not heed it is left to itself after `GRACE_S`; what it writes goes nowhere.
+    """
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
+    result: Future[Planning] = Future()
+    result.set_running_or_notify_cancel()
 
     def forward(event: Event) -> None:
         if cancelled.is_set():
             raise _Cancelled
         loop.call_soon_threadsafe(on_event, event)
 
-    task = loop.run_in_executor(None, work, forward)
+    def plan() -> None:
+        try:
+            result.set_result(work(forward))
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=plan, daemon=True).start()
+    task = asyncio.wrap_future(result)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         cancelled.set()
-        await asyncio.wait([task])
-        task.exception()  # looked at, so that asyncio does not report it: it is our own `_Cancelled`
+        await asyncio.wait([task], timeout=GRACE_S)
+        if task.done():
+            task.exception()  # looked at, so that asyncio does not report it: it is our own `_Cancelled`
+        task.cancel()
         raise
 
 

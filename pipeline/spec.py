@@ -202,6 +202,9 @@ class Returns(_Model):
 
     type: Type = Type.STATUS
     description: str = ""
+    # Whether a value may choose who is written to, which file is used and which page is opened, as the address book's may.
+    # What other people wrote, in mails, notes and documents, may not: see `pipeline.effects`.
+    trusted: bool = False
 
 
 class Coercion(_Model):
@@ -254,6 +257,7 @@ class HttpTool(_Model):
     url: str
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     headers: Mapping[str, str] = Field(default_factory=dict)
+    idempotency_header: str = ""  # under which the service takes a key; with one key, it acts once
     body: Mapping[str, Any] | None = None
 
     @field_validator("url")
@@ -284,6 +288,10 @@ class ToolSpec(_Model):
     rules: tuple[str, ...] = ()  # advice to planners that follow instructions
     examples: tuple[Example, ...] = ()
     timeout: Annotated[float, Field(gt=0)] = 30.0  # seconds
+    retries: Annotated[int, Field(ge=0, le=5)] = (
+        2  # of a read whose service cannot be reached; nothing else is tried twice
+    )
+    idempotent: bool = False  # whether two calls with one `ToolContext.key` act once
     implementation: Annotated[
         Annotated[PythonTool, Tag("python")] | Annotated[CommandTool, Tag("command")] | Annotated[HttpTool, Tag("url")],
         Discriminator(
@@ -339,6 +347,12 @@ class ToolSpec(_Model):
                 if self.parameter(used) is None:
                     raise _FaultError(f"{{{used}}} is not a parameter", "implementation", *place)
         return self
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call whose end is unknown may simply be made again, with the key that it had."""
+        header = isinstance(self.implementation, HttpTool) and self.implementation.idempotency_header
+        return self.effect is Effect.READ or self.idempotent or bool(header)
 
     @cached_property
     def required(self) -> tuple[Parameter, ...]:

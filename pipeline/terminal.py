@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.prompt import Confirm
+from rich.prompt import Confirm, Prompt
 
-from pipeline.effects import Proposal
+from pipeline.effects import Approval, Proposal
 from pipeline.events import Event, Finished, Planned, Replanning, Selected, Started, Wrote
 from pipeline.executor import Status
+from pipeline.journal import StepRecord
+from pipeline.pipeline import Doubt
 from pipeline.selection import Route, Selection
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _MARKS = {
     Status.FAILED: "[red]✗[/]",
     Status.SKIPPED: "[yellow]–[/]",
     Status.DECLINED: "[yellow]○[/]",
+    Status.IN_DOUBT: "[red]?[/]",
 }
 _WHY = {
     Route.CLASSIFIER: "the classifier is sure of them",
@@ -94,14 +97,59 @@ class TerminalApprover:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    async def __call__(self, proposal: Proposal, /) -> bool:
+    async def __call__(self, proposal: Proposal, /) -> Approval | None:
         """Ask; Ctrl-C stops the run."""
         self._console.print(f"  [bold yellow]?[/] [bold]{proposal.tool.name}[/]", highlight=False)
-        for name, value in _shown(proposal.arguments).items():
+        for name, value in _shown(proposal.arguments, proposal.said).items():
             self._console.print(f"      {name}: {escape(value)}", highlight=False, soft_wrap=True)
+        for warning in proposal.warnings:
+            self._console.print(f"    [bold red]Careful:[/] {escape(warning)}", highlight=False, soft_wrap=True)
         # The question is asked in the event loop's own thread: a thread that waits for a key cannot be cancelled.
         with _interruptible():
-            return Confirm.ask("    Do it?", console=self._console, default=False)
+            return proposal.approve() if Confirm.ask("    Do it?", console=self._console, default=False) else None
+
+
+class TerminalChooser:
+    """Asks on the terminal which of several things is meant."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def __call__(self, question: str, candidates: Sequence[str], /) -> str | None:
+        """Ask; an empty answer is none of them."""
+        self._console.print(f"  [bold yellow]?[/] {escape(question)}", highlight=False, soft_wrap=True)
+        for number, candidate in enumerate(candidates, 1):
+            self._console.print(f"      {number}. {escape(candidate)}", highlight=False, soft_wrap=True)
+        numbers = [str(number) for number in range(1, len(candidates) + 1)]
+        with _interruptible():
+            answer = Prompt.ask(
+                "    Which?", console=self._console, choices=[*numbers, ""], default="", show_choices=False
+            )
+        return candidates[int(answer) - 1] if answer else None
+
+
+class TerminalDoubter:
+    """Asks on the terminal whether a step that broke off was done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def __call__(self, step: StepRecord, /) -> Doubt:
+        """Show what is known of the step and ask."""
+        self._console.print(
+            f"  [bold yellow]?[/] [bold]{step.tool}[/] broke off; it may have been done. Look whether it was.",
+            highlight=False,
+        )
+        for name, value in _shown(step.arguments or {}).items():
+            self._console.print(f"      {name}: {escape(value)}", highlight=False, soft_wrap=True)
+        with _interruptible():
+            answer = Prompt.ask(
+                "    Was it done, shall it be done again, or be left?",
+                console=self._console,
+                choices=[choice.value for choice in Doubt],
+                default=Doubt.LEAVE.value,
+            )
+        return Doubt(answer)
 
 
 def can_ask() -> bool:
@@ -129,10 +177,15 @@ def _why(selection: Selection) -> str:
     return _WHY[selection.route] if selection.tools else "no tool serves this"
 
 
-def _shown(arguments: Mapping[str, object]) -> dict[str, str]:
-    """Return what is worth showing of the arguments, as text."""
+def _shown(arguments: Mapping[str, object], said: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what is worth showing of the arguments, as text: what was looked up with the words that it was said in."""
+
+    def text(value: object) -> str:
+        words = (said or {}).get(str(value))
+        return f"{value} ({words})" if words else str(value)
+
     return {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        name: ", ".join(map(text, value)) if isinstance(value, list) else text(value)
         for name, value in arguments.items()
         if value not in ("", [], None)
     }

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,8 @@ def test_no_request_is_a_usage_error(tinyagent: Command, request_: str) -> None:
 def test_ctrl_c_ends_a_run_at_once_with_nothing_left_behind(tinyagent: Command) -> None:
     before = sorted(tinyagent.data_dir.rglob("*"))
     with tinyagent.popen("run", LATE, "--yes", *tinyagent.data()) as process:
-        time.sleep(0.7)  # somewhere in loading and planning
+        assert process.stderr is not None
+        process.stderr.readline()  # the tools are selected, and the model is being loaded
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

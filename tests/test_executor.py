@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.effects import Approver, Proposal, approve_all, decline_all, needs_approval
-from pipeline.executor import Executor, InputMissing, Outcome, Status, StepTimeout
+from pipeline.effects import Approval, Approver, Proposal, Rule, approve_all, decline_all, needs_approval
+from pipeline.executor import EffectTimeout, Executor, InputMissing, Limits, Outcome, RunTimeout, Status, StepTimeout
 from pipeline.plan import Plan, PlanError, Ref, Step, Template, parse_plan
 from pipeline.spec import Catalogue, Effect, ToolSpec
-from pipeline.tools.context import NotFound, ToolContext, ToolError
+from pipeline.tools.context import Ambiguous, NotFound, ToolContext, ToolError, Unreachable
 
 
 def tool(name: str, parameters: str = "", *, function: str = "", effect: str = "read", **more: Any) -> ToolSpec:
@@ -190,14 +190,21 @@ def test_a_failure_skips_what_needs_it_and_nothing_else() -> None:
     assert [call for call in world.calls if call[0] == "send"] == [("send", (["+1 Ana"], "Hi"))]
 
 
-@pytest.mark.parametrize(("effect", "mendable"), [("read", True), ("write", False), ("send", False)])
-def test_a_step_that_takes_too_long_fails(effect: str, mendable: bool) -> None:
+@pytest.mark.parametrize(
+    ("effect", "status", "kind"),
+    [
+        ("read", Status.FAILED, StepTimeout),
+        ("write", Status.IN_DOUBT, EffectTimeout),
+        ("send", Status.IN_DOUBT, EffectTimeout),
+    ],
+)
+def test_a_step_that_takes_too_long_fails_or_is_in_doubt(effect: str, status: Status, kind: type[ToolError]) -> None:
     world = World()
     (outcome,) = run("1. wait()\n2. join()", world, tools=Catalogue([tool("wait", effect=effect, timeout=0.05)]))
     world.gate.set()
-    assert outcome.status is Status.FAILED
-    assert isinstance(outcome.error, StepTimeout)
-    assert outcome.error.mendable is mendable
+    assert outcome.status is status
+    assert isinstance(outcome.error, kind)
+    assert outcome.error.mendable is (effect == "read")
     assert outcome.output is None
     assert "did not finish within 0.05 s" in str(outcome.error)
 
@@ -212,9 +219,9 @@ def test_only_writes_and_sends_are_asked_about() -> None:
 def test_the_question_shows_the_arguments_as_the_tool_gets_them() -> None:
     asked: list[Proposal] = []
 
-    async def approve(proposal: Proposal) -> bool:
+    async def approve(proposal: Proposal) -> Approval | None:
         asked.append(proposal)
-        return True
+        return proposal.approve()
 
     run('1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. join()', approve=approve)
     (proposal,) = asked
@@ -246,13 +253,13 @@ def test_one_question_is_asked_at_a_time_and_reads_go_on_meanwhile() -> None:
     asking = most = 0
     world = World()
 
-    async def approve(proposal: Proposal) -> bool:
+    async def approve(proposal: Proposal) -> Approval | None:
         nonlocal asking, most
         asking += 1
         most = max(most, asking)
         await asyncio.to_thread(world.gate.wait, 10)  # which a read opens, while the question stands
         asking -= 1
-        return True
+        return proposal.approve()
 
     plan = '1. send(["5"], "a")\n2. send(["5"], "b")\n3. send(["5"], "c")\n4. open_gate("")\n5. join()'
     assert statuses(run(plan, world, approve=approve)) == [Status.DONE] * 4
@@ -260,9 +267,9 @@ def test_one_question_is_asked_at_a_time_and_reads_go_on_meanwhile() -> None:
 
 
 def test_time_spent_on_the_answer_is_not_the_tools() -> None:
-    async def approve(proposal: Proposal) -> bool:
+    async def approve(proposal: Proposal) -> Approval | None:
         await asyncio.sleep(0.6)
-        return True
+        return proposal.approve()
 
     slow_to_ask = tool("send", "*to text", effect="send", timeout=0.5)
     (outcome,) = run('1. send(["5"], "Hi")\n2. join()', tools=Catalogue([slow_to_ask]), approve=approve)
@@ -270,7 +277,7 @@ def test_time_spent_on_the_answer_is_not_the_tools() -> None:
 
 
 def test_a_broken_approver_ends_the_run_with_its_own_error() -> None:
-    async def approve(proposal: Proposal) -> bool:
+    async def approve(proposal: Proposal) -> Approval | None:
         raise EOFError("nobody there")
 
     world = World()
@@ -288,6 +295,243 @@ def test_the_caller_is_told_of_starts_and_ends() -> None:
         on_outcome=lambda outcome: told.append(f"{outcome.status} {outcome.step.number}"),
     )
     assert told == ["start 1", "failed 1", "skipped 2"]
+
+
+# --- what an answer is good for ------------------------------------------------------------------------------
+
+
+def test_an_approval_counts_once() -> None:
+    """The same text twice is two calls; the yes to the first is not one to the second."""
+    kept: list[Approval] = []
+
+    async def approve(proposal: Proposal) -> Approval | None:
+        kept.append(proposal.approve())
+        return kept[0]
+
+    world = World()
+    plan = '1. send(["5"], "Hi")\n2. send(["5"], "Hi")\n3. join()'
+    first, second = run(plan, world, approve=approve)
+    assert {first.status, second.status} == {Status.DONE, Status.DECLINED}
+    assert len(world.calls) == 1
+
+
+def test_an_approval_of_other_arguments_does_not_count() -> None:
+    async def approve(proposal: Proposal) -> Approval | None:
+        return Proposal(proposal.step, proposal.tool, {"to": ["6"], "text": "Hi"}, run=proposal.run).approve()
+
+    world = World()
+    (outcome,) = run('1. send(["5"], "Hi")\n2. join()', world, approve=approve)
+    assert outcome.status is Status.DECLINED
+    assert "the approval is not for this call of send" in str(outcome.error)
+    assert world.calls == []
+
+
+def test_an_approval_expires() -> None:
+    async def approve(proposal: Proposal) -> Approval | None:
+        return proposal.approve(seconds=-1)
+
+    (outcome,) = run('1. send(["5"], "Hi")\n2. join()', approve=approve)
+    assert outcome.status is Status.DECLINED
+    assert "has expired" in str(outcome.error)
+
+
+# --- the user's rules ----------------------------------------------------------------------------------------
+
+
+PHONE = tool(
+    "phone_of", "name", function="look_up", returns={"type": "phone", "trusted": True}, coerces={"from": "person"}
+)
+NOTE = tool("read_note", "name", function="look_up", returns={"type": "string"})
+CARD = tool("phone_in", "name", function="look_up", returns={"type": "phone"})
+TEXT = ToolSpec.model_validate(
+    {
+        **tool("text_to", effect="send", function="send").model_dump(mode="json", exclude={"parameters", "coerces"}),
+        "parameters": [{"name": "to", "type": "list[phone]"}, {"name": "text", "type": "string"}],
+    }
+)
+PEOPLE = Catalogue([PHONE, NOTE, CARD, TEXT])
+
+
+def never(proposal: Proposal) -> Any:
+    raise AssertionError("nobody should be asked")
+
+
+def test_a_rule_saves_the_question_for_those_whom_it_names() -> None:
+    rule = Rule.model_validate({"do": "allow", "tool": "text_to", "where": {"to": ["mum", "+1 Dad"]}})
+    plan = '1. phone_of("Mum")\n2. phone_of("Dad")\n3. text_to(["$1", "$2"], "Hi")\n4. join()'
+    assert statuses(run(plan, tools=PEOPLE, approve=never, rules=[rule])) == [Status.DONE] * 3
+    with pytest.raises(AssertionError, match="nobody should be asked"):
+        run('1. phone_of("Boss")\n2. text_to(["$1"], "Hi")\n3. join()', tools=PEOPLE, approve=never, rules=[rule])
+
+
+def test_the_first_rule_that_fits_counts() -> None:
+    rules = [Rule.model_validate({"do": "deny", "effect": "send"}), Rule.model_validate({"do": "allow"})]
+    (outcome,) = run('1. text_to(["555"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
+    assert outcome.status is Status.DECLINED
+    assert str(outcome.error) == "a rule of yours forbids this call of text_to"
+
+
+# --- what others wrote is data -------------------------------------------------------------------------------
+
+
+def test_a_note_may_fill_a_text() -> None:
+    plan = '1. phone_of("Ana")\n2. read_note("plan")\n3. text_to(["$1"], "It says: $2")\n4. join()'
+    asked: list[Proposal] = []
+
+    async def approve(proposal: Proposal) -> Approval | None:
+        asked.append(proposal)
+        return proposal.approve()
+
+    assert statuses(run(plan, tools=PEOPLE, approve=approve)) == [Status.DONE] * 3
+    [proposal] = asked
+    assert proposal.chosen_by_data == ()
+    assert proposal.said == {"+1 Ana": "Ana"}
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        '1. read_note("plan")\n2. phone_of("$1")\n3. text_to(["$2"], "Hi")\n4. join()',
+        '1. phone_in("plan")\n2. phone_of("Ana")\n3. text_to(["$1", "$2"], "Hi")\n4. join()',
+    ],
+)
+def test_a_recipient_out_of_a_note_is_named_and_no_rule_lets_it_pass(plan: str) -> None:
+    asked: list[Proposal] = []
+
+    async def approve(proposal: Proposal) -> Approval | None:
+        asked.append(proposal)
+        return None
+
+    outcomes = run(plan, tools=PEOPLE, approve=approve, rules=[Rule.model_validate({"do": "allow"})])
+    assert outcomes[2].status is Status.DECLINED
+    [proposal] = asked
+    assert proposal.chosen_by_data == ("to",)
+    assert "to comes from your tests, not from your request" in proposal.warnings
+    assert run(plan, tools=PEOPLE, approve=approve_all)[2].status is Status.DECLINED  # --yes is no yes to that
+
+
+# --- while the plan is being written -------------------------------------------------------------------------
+
+
+def test_reads_start_early_and_are_not_made_again() -> None:
+    world = World()
+
+    async def main() -> tuple[Outcome, ...]:
+        async with Executor(TOOLS, world.context(), approve_all) as executor:
+            executor.foresee(parse_plan('1. look_up("Ana")\n2. send(["$1"], "Hi")\n3. look_up("$2")\n4. join()'))
+            executor.foresee(parse_plan('1. look_up("Ana")\n2. look_up("Bo")\n3. look_up("$2")\n4. join()'))
+            while len(world.calls) < 3:  # noqa: ASYNC110 — the tools run in threads
+                await asyncio.sleep(0.001)
+            assert sorted(world.calls) == [("look_up", "+1 Bo"), ("look_up", "Ana"), ("look_up", "Bo")]
+            outcomes = await executor.run(
+                parse_plan('1. look_up("Bo")\n2. look_up("Ana")\n3. send(["$2"], "Hi")\n4. join()')
+            )
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return outcomes
+
+    outcomes = asyncio.run(main())
+    assert [outcome.output for outcome in outcomes[:2]] == ["+1 Bo", "+1 Ana"]
+    assert [outcome.step.number for outcome in outcomes] == [1, 2, 3]
+    assert world.calls[3:] == [("send", (["+1 Ana"], "Hi"))]
+
+
+def test_an_early_read_that_no_plan_takes_up_is_cancelled() -> None:
+    world = World()
+
+    async def main() -> None:
+        async with Executor(TOOLS, world.context(), approve_all) as executor:
+            executor.foresee(parse_plan("1. wait()\n2. join()"))
+            await asyncio.sleep(0.01)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    world.gate.set()
+
+
+def test_an_early_read_that_fails_fails_its_step() -> None:
+    async def main() -> tuple[Outcome, ...]:
+        async with Executor(TOOLS, World().context(), approve_all) as executor:
+            plan = parse_plan('1. look_up("Nobody")\n2. look_up("$1")\n3. send(["$2"], "Hi")\n4. join()')
+            executor.foresee(plan)
+            return await executor.run(plan)
+
+    outcomes = asyncio.run(main())
+    assert statuses(outcomes) == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
+
+
+# --- limits, retries, another plan ---------------------------------------------------------------------------
+
+
+def flaky(context: ToolContext, /) -> str:
+    calls = world_of(context).calls
+    calls.append(("flaky", len(calls)))
+    if len(calls) < 3:
+        raise Unreachable("the service is away")
+    return "there"
+
+
+@pytest.mark.parametrize(("effect", "tries"), [("read", 3), ("open", 1), ("write", 1), ("send", 1)])
+def test_only_reads_are_tried_again(effect: str, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.executor.BACKOFF_S", 0.0)
+    world = World()
+    (outcome,) = run("1. flaky()\n2. join()", world, tools=Catalogue([tool("flaky", effect=effect)]))
+    assert len(world.calls) == tries
+    assert outcome.status is (Status.DONE if effect == "read" else Status.FAILED)
+
+
+def test_a_run_ends_in_time_though_a_question_stands_longer() -> None:
+    async def approve(proposal: Proposal) -> Approval | None:
+        await asyncio.sleep(0.4)
+        return proposal.approve()
+
+    limits = Limits(run_s=0.3)
+    assert statuses(run('1. send(["5"], "Hi")\n2. join()', approve=approve, limits=limits)) == [Status.DONE]
+    world = World()
+    with pytest.raises(RunTimeout, match=r"not done within 0\.3 s"):
+        run("1. wait()\n2. join()", world, limits=limits)
+    world.gate.set()
+
+
+def test_an_app_does_only_so_much_at_a_time() -> None:
+    """`meet` waits for a second call of it, which one place alone never gives."""
+    with pytest.raises(RunTimeout):
+        run("1. meet()\n2. meet()\n3. join()", limits=Limits(per_app=1, run_s=0.2))
+
+
+def test_another_plan_does_not_repeat_what_the_first_did() -> None:
+    world = World()
+
+    async def main() -> tuple[Outcome, ...]:
+        executor = Executor(TOOLS, world.context(), approve_all)
+        first = await executor.run(parse_plan('1. send(["5"], "Hi")\n2. look_up("Nobody")\n3. join()'))
+        plan = parse_plan('1. look_up("Bo")\n2. send(["5"], "Hi")\n3. send(["$1"], "Ho")\n4. join()')
+        return await executor.run(plan, earlier=first)
+
+    outcomes = asyncio.run(main())
+    # A second message, which the first plan did not have, is not sent unasked.
+    assert statuses(outcomes) == [Status.DONE, Status.DONE, Status.DECLINED]
+    assert [call for call in world.calls if call[0] == "send"] == [("send", (["5"], "Hi"))]
+
+
+def which(context: ToolContext, /, *, name: str) -> str:
+    if name == "Omar":
+        raise Ambiguous("'Omar' may be two people", candidates=["Omar Aziz", "Omar Haddad"])
+    return f"+1 {name}"
+
+
+def test_the_person_is_asked_which_one_is_meant() -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    async def choose(question: str, candidates: Any) -> str | None:
+        asked.append((question, list(candidates)))
+        return "Omar Haddad"
+
+    tools = Catalogue([tool("which", "name", returns={"type": "phone", "trusted": True}, coerces={"from": "person"})])
+    (outcome,) = run('1. which("Omar")\n2. join()', tools=tools, choose=choose)
+    assert outcome.output == "+1 Omar Haddad"
+    assert asked == [("'Omar' may be two people", ["Omar Aziz", "Omar Haddad"])]
+    (outcome,) = run('1. which("Omar")\n2. join()', tools=tools)
+    assert isinstance(outcome.error, Ambiguous)
 
 
 # --- any plan -----------------------------------------------------------------------------------------------

@@ -223,12 +223,12 @@ WRONG = {
     "an unknown field": (
         PING + "colour: red\n",
         "15: colour: there is no such field; there are name, app, description, summary, parameters, returns, "
-        "effect, coerces, rules, examples, timeout, implementation",
+        "effect, coerces, rules, examples, timeout, retries, idempotent, implementation",
     ),
     "a misspelt field": (
         change("description: Say", "descripton: Say"),
         "3: descripton: there is no such field; there are name, app, description, summary, parameters, "
-        "returns, effect, coerces, rules, examples, timeout, implementation (did you mean 'description'?)",
+        "returns, effect, coerces, rules, examples, timeout, retries, idempotent, implementation (did you mean 'description'?)",
     ),
     "a misspelt field of a parameter": (
         change("default: 3", "defualt: 3"),

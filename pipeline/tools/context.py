@@ -8,7 +8,9 @@ knows nothing of plans, planners or approvals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +40,7 @@ class ToolContext:
     request: str  # the person's words, for the writing models
     writer: Writer  # writes mail bodies and summaries
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by app: {"zoom": {...}}
+    key: str = ""  # of this call, the same when it is made again after a crash: an idempotency key
 
 
 class ToolError(TinyAgentError):
@@ -66,6 +69,10 @@ class Ambiguous(ToolError):
         self.candidates = candidates
 
 
+class InDoubt(ToolError):
+    """The call broke off where it may have had its effect all the same. It is never made again unasked."""
+
+
 class InvalidArgument(ToolError):
     """An argument cannot be meant as it is: an end before its start, a note without a name."""
 
@@ -74,3 +81,46 @@ class InvalidArgument(ToolError):
 
 class Unavailable(ToolError):
     """What the tool works with cannot be reached: no token, no program, a folder that is read-only."""
+
+
+class Unreachable(Unavailable):
+    """A service does not answer for now. What only reads tries again."""
+
+
+# ── what a tool changed ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a call changed in one file of the user's, kept so that it can be taken back."""
+
+    path: Path
+    created: bool  # the file was not there before
+    removed: bytes  # what stood in the file where `inserted` stands now
+    inserted: bytes
+
+
+_changes: ContextVar[list[Change] | None] = ContextVar("changes", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[list[Change]]:
+    """Collect the changes that tools report while the block runs, in its thread or in threads that copy its context."""
+    changes: list[Change] = []
+    token = _changes.set(changes)
+    try:
+        yield changes
+    finally:
+        _changes.reset(token)
+
+
+def record(path: Path, before: bytes | None, after: bytes) -> None:
+    """Report that the content of a file, None where there was no file, became another."""
+    changes = _changes.get()
+    if changes is None:
+        return
+    old, created = before or b"", before is None
+    start = next((i for i, (a, b) in enumerate(zip(old, after, strict=False)) if a != b), min(len(old), len(after)))
+    most = min(len(old), len(after)) - start
+    end = next((i for i in range(most) if old[-1 - i] != after[-1 - i]), most)
+    changes.append(Change(path, created, old[start : len(old) - end], after[start : len(after) - end]))

@@ -57,7 +57,7 @@ def create_calendar_event(
         )
     attendees = email_addresses(invitees)
 
-    event = ical.stamped(Event(), ctx.now)
+    event = ical.stamped(Event(), ctx)
     event.add("summary", summary)
     whole_day = start.time() == time.min and end.time() == _LAST_SECOND
     event.add("dtstart", start.date() if whole_day else start)

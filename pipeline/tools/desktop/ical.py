@@ -7,14 +7,14 @@ properties included, stays theirs.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 from icalendar import Calendar, Component
 
-from pipeline.tools.context import Unavailable
+from pipeline.tools.context import ToolContext, Unavailable
 from pipeline.tools.desktop import names, store
 
 _PRODID = "-//TinyAgent at the edge//desktop tools//EN"
@@ -23,25 +23,29 @@ _END = b"END:VCALENDAR"
 _C = TypeVar("_C", bound=Component)
 
 
-def stamped(component: _C, now: datetime) -> _C:
-    """Return the component with the UID and the DTSTAMP (UTC) that the RFC asks for; `now` is local time."""
-    component.add("uid", str(uuid4()))
-    component.add("dtstamp", now.astimezone(UTC))
+def stamped(component: _C, ctx: ToolContext) -> _C:
+    """Return the component with the UID and the DTSTAMP (UTC) that the RFC asks for; the UID is the call's key, if it has one."""
+    component.add("uid", ctx.key or str(uuid4()))
+    component.add("dtstamp", ctx.now.astimezone(UTC))
     return component
 
 
 def add(data_dir: Path, folder: str, title: str, component: Component) -> str:
     """Add `component` to the calendar `title` in a folder of the data folder; return its name as it stands.
 
+    One with a UID that is there already is not added again: the call is made anew after a crash.
+
     Raises:
         Unavailable: The file is no calendar, or cannot be written.
     """
     with store.locked(data_dir):
         path = _file_of(data_dir / folder, title)
-        before = store.read_bytes(path) if store.is_file(path) else _empty(title)
+        empty = _empty(title)
+        before = store.read_bytes(path) if store.is_file(path) else empty
         _check(path, before)
         head, end, tail = before.rpartition(_END)
-        store.replace(path, head + component.to_ical() + end + tail)
+        if f"UID:{component['uid']}\r\n".encode() not in before:
+            store.replace(path, head + component.to_ical() + end + tail, empty=empty)
     return store.title_of(path.stem)
 
 

@@ -46,7 +46,7 @@ def create_reminder(
     alarm.add("action", "DISPLAY")
     alarm.add("description", summary)
     alarm.add("trigger", _ALL_DAY_ALARM if all_day else timedelta(0), parameters={"RELATED": "END"})
-    todo = ical.stamped(Todo(), ctx.now)
+    todo = ical.stamped(Todo(), ctx)
     todo.add("summary", summary)
     todo.add("due", due)
     todo.add("status", "NEEDS-ACTION")

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
-from pipeline.tools.context import Unavailable
+from pipeline.tools.context import Unavailable, record
 
 LOCK_NAME = ".lock"
 LOCK_SECONDS = 10.0  # how long one tool waits for another, also of another process, to finish writing
@@ -66,17 +66,25 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, *, empty: bytes | None = None) -> None:
     """Make `data` the content of `path`, which may exist; parents are created.
+
+    Args:
+        path: The file.
+        data: What it is to hold.
+        empty: What a new file of its kind holds; taking the change back leaves that. None leaves no file.
 
     Raises:
         Unavailable: The folder cannot be written to.
     """
     place = Path(os.path.realpath(path))  # a link stays a link: what it points to is replaced
     with _written_beside(place, data) as temporary:
+        before = empty
         if place.exists():
+            before = place.read_bytes()
             shutil.copymode(place, temporary)
         os.replace(temporary, place)
+    record(place, before, data)
 
 
 def create(path: Path, data: bytes) -> None:
@@ -96,6 +104,7 @@ def create(path: Path, data: bytes) -> None:
                 raise
             _claim(path)  # no hard links here (FAT, some network drives)
             os.replace(temporary, path)
+    record(path, None, data)
 
 
 def create_unique(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
