@@ -41,8 +41,7 @@ class Source:
 
     step: int
     tool: str
-    app: str
-    trusted: bool  # whether its result, and all that it was made from, may choose
+    others: frozenset[str]  # the apps out of which others' words went into its result; with none, it may choose
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Proposal:
             parameter.name
             for parameter in self.tool.parameters
             if chooses(parameter, self.tool.effect)
-            and any(not source.trusted for source in self.sources.get(parameter.name, ()))
+            and any(source.others for source in self.sources.get(parameter.name, ()))
         )
 
     @property
@@ -84,7 +83,7 @@ class Proposal:
         return tuple(found)
 
     def _origins(self, name: str) -> str:
-        apps = dict.fromkeys(source.app for source in self.sources[name] if not source.trusted)
+        apps = sorted(frozenset().union(*(source.others for source in self.sources[name])))
         return " and ".join(f"your {app}" for app in apps)
 
     def approve(self, seconds: float = EXPIRY_S) -> Approval:

@@ -286,9 +286,10 @@ class Executor:
         return outcome
 
     def _trust(self, step: Step, run: _Run) -> None:
-        """Remember whether a step's result, which all that it needs went into, may choose."""
-        trusted = self._tools[step.tool].returns.trusted
-        run.trusted[step.number] = trusted and all(run.trusted[number] for number in step.references)
+        """Remember out of which apps others' words went into a step's result."""
+        tool = self._tools[step.tool]
+        own = frozenset() if tool.returns.trusted else frozenset({tool.app})
+        run.others[step.number] = own.union(*(run.others[number] for number in step.references))
 
     async def _step(
         self, step: Step, inputs: Sequence[asyncio.Task[Outcome]], run: _Run, early: asyncio.Task[Outcome] | None
@@ -374,7 +375,7 @@ class Executor:
             found = []
             for number in sorted({ref.step for ref in references(value)}):
                 origin = self._tools[by_number[number].step.tool]
-                found.append(Source(number, origin.name, origin.app, run.trusted[number]))
+                found.append(Source(number, origin.name, run.others[number]))
                 words = by_number[number].step.args
                 if origin.coerces and words and isinstance(words[0], str):
                     said[by_number[number].output or ""] = words[0]
@@ -429,7 +430,7 @@ class _Run:
     def __init__(self, log: Log, earlier: Sequence[Outcome]) -> None:
         self.log, self.earlier = log, earlier
         self.tasks: dict[int, asyncio.Task[Outcome]] = {}
-        self.trusted: dict[int, bool] = {}  # by step: whether its result may choose
+        self.others: dict[int, frozenset[str]] = {}  # by step; see `Source.others`
         self.asking = asyncio.Lock()
         self.timer: asyncio.Timeout
 

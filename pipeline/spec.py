@@ -229,6 +229,9 @@ class PythonTool(_Model):
     """A Python function `module:function`; `{backend}` in it is the configured backend."""
 
     python: str
+    process: bool = (
+        False  # run it in a process of its own, which is killed at a time-out; a thread could only be left to itself
+    )
 
     @field_validator("python")
     @classmethod

@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,15 @@ import pytest
 
 from pipeline.spec import ToolSpec
 from pipeline.tools import invoke as invoke_module
-from pipeline.tools.context import InvalidArgument, NotFound, ToolContext, ToolError, Unavailable
+from pipeline.tools.context import (
+    Ambiguous,
+    InvalidArgument,
+    NotFound,
+    ToolContext,
+    ToolError,
+    Unavailable,
+    recording,
+)
 from pipeline.tools.invoke import invoke
 
 WRITER: Any = SimpleNamespace()  # no tool of this file writes prose
@@ -101,6 +110,84 @@ def test_any_other_error_becomes_a_tool_error(how: str, said: str) -> None:
 def test_a_result_that_is_no_data_is_an_error() -> None:
     with pytest.raises(ToolError, match="not JSON serializable"):
         run(python("give", what="string"), what="odd")
+
+
+# --- Python functions in a process of their own --------------------------------------------------------------
+
+
+def apart(function: str, **types: str) -> ToolSpec:
+    return tool({"python": f"{__name__}:{function}", "process": True}, **types)
+
+
+def tell(context: ToolContext, /, *, name: str) -> str:
+    print("this is no part of the answer")
+    return f"{name} {os.getpid()} {context.data_dir} {context.now:%H:%M} {context.key}"
+
+
+def write_note(context: ToolContext, /, *, folder: str) -> str:
+    from pipeline.tools.desktop import store
+
+    store.create(Path(folder) / "note.md", b"# Note")
+    return "made"
+
+
+def die(context: ToolContext, /) -> str:
+    os._exit(7)
+
+
+def hang_apart(context: ToolContext, /, *, fifo: str) -> str:
+    with Path(fifo).open("w") as pipe:
+        print("started", file=pipe, flush=True)
+        threading.Event().wait(60)
+    return ""
+
+
+def choose(context: ToolContext, /) -> str:
+    raise Ambiguous("which Omar?", candidates=["Omar A.", "Omar B."])
+
+
+def test_a_function_may_run_in_a_process() -> None:
+    name, pid, *rest = run(apart("tell", name="string"), name="Ana").split()
+    assert (name, rest) == ("Ana", ["data", "09:00"])
+    assert int(pid) != os.getpid()
+
+
+def test_a_processs_errors_are_those_of_the_tool() -> None:
+    with pytest.raises(NotFound, match="no such note") as caught:
+        run(apart("go_wrong", how="string"), how="typed")
+    assert caught.value.fix == "say another"
+    with pytest.raises(Ambiguous) as several:
+        run(apart("choose"))
+    assert several.value.candidates == ["Omar A.", "Omar B."]
+    with pytest.raises(ToolError, match="its process ended with status 7 and no answer"):
+        run(apart("die"))
+
+
+def test_what_a_process_changed_is_known_here(tmp_path: Path) -> None:
+    with recording() as changes:
+        assert run(apart("write_note", folder="string"), folder=str(tmp_path)) == "made"
+    [change] = changes
+    assert (change.path, change.created, change.inserted) == (tmp_path / "note.md", True, b"# Note")
+
+
+def test_a_process_that_hangs_is_killed(tmp_path: Path) -> None:
+    """The FIFO that it holds open ends when it is gone."""
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+
+    async def main() -> None:
+        call = asyncio.create_task(
+            invoke(apart("hang_apart", fifo="string"), {"fifo": str(fifo)}, CONTEXT, backend="desktop")
+        )
+        pipe = await asyncio.to_thread(fifo.open)
+        assert await asyncio.to_thread(pipe.readline) == "started\n"
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await asyncio.to_thread(pipe.read) == ""
+        pipe.close()
+
+    asyncio.run(main())
 
 
 def test_the_backend_is_part_of_the_module() -> None:
@@ -334,3 +421,11 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached") as caught:
         run(tool({"url": "http://127.0.0.1:9/?key=secret"}))
     assert "secret" not in str(caught.value)
+
+
+def test_a_call_has_its_key_where_the_service_takes_one(server: str) -> None:
+    spec = tool({"url": server, "method": "POST", "headers": {"X-Key": "k"}, "idempotency_header": "X-Key"})
+    context = replace(CONTEXT, key="run.0.1")
+    assert json.loads(asyncio.run(invoke(spec, {}, context, backend="desktop")))["key"] == "run.0.1"
+    assert json.loads(run(spec))["key"] == "k"  # outside of a run there is none
+    assert spec.repeatable

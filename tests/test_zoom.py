@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.tools.context import InvalidArgument, ToolContext, Unavailable
+from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, Unavailable
 from pipeline.tools.zoom import get_zoom_meeting_link
 
 NOW = datetime(2024, 6, 3, 9, 30)
@@ -142,7 +142,7 @@ def test_wrong_credentials_are_told_and_not_shown(zoom: Zoom, settings: dict[str
         ((201, {"id": 1}), Unavailable, "no link"),
         ((201, ["not", "an", "object"]), Unavailable, "no link"),
         ((201, {"join_url": "javascript:alert(1)"}), Unavailable, "no link"),
-        ((0, None), Unavailable, "did not answer"),
+        ((0, None), InDoubt, "did not answer"),
     ],
 )
 def test_what_zoom_may_answer(zoom: Zoom, answer: tuple[int, Any], error: type[TinyAgentError], said: str) -> None:
@@ -154,7 +154,7 @@ def test_what_zoom_may_answer(zoom: Zoom, answer: tuple[int, Any], error: type[T
 
 def test_a_lost_answer_says_that_the_meeting_may_exist(zoom: Zoom) -> None:
     zoom.answer = (0, None)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(InDoubt) as caught:
         get_zoom_meeting_link(context(zoom, token="good-token"), **MEETING)
     assert "the meeting may exist" in str(caught.value.fix)
 

@@ -116,11 +116,16 @@ def recording() -> Iterator[list[Change]]:
 
 def record(path: Path, before: bytes | None, after: bytes) -> None:
     """Report that the content of a file, None where there was no file, became another."""
-    changes = _changes.get()
-    if changes is None:
+    if _changes.get() is None:
         return
     old, created = before or b"", before is None
     start = next((i for i, (a, b) in enumerate(zip(old, after, strict=False)) if a != b), min(len(old), len(after)))
     most = min(len(old), len(after)) - start
     end = next((i for i in range(most) if old[-1 - i] != after[-1 - i]), most)
-    changes.append(Change(path, created, old[start : len(old) - end], after[start : len(after) - end]))
+    report(Change(path, created, old[start : len(old) - end], after[start : len(after) - end]))
+
+
+def report(change: Change) -> None:
+    """Report a change to whoever is recording."""
+    if (changes := _changes.get()) is not None:
+        changes.append(change)

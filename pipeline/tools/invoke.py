@@ -1,6 +1,6 @@
 """Runs a tool: its spec and a call's arguments → its output as text.
 
-One function a kind of implementation: a Python function in a thread, a program without a shell, an HTTP
+One function a kind of implementation: a Python function in a thread or a process, a program without a shell, an HTTP
 request. Whether and when a tool may run, and for how long, is its caller's to say (see
 `pipeline.executor`); here it ends when it is done or cancelled.
 """
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -24,7 +25,7 @@ from urllib.parse import quote, urlsplit
 
 from pipeline.errors import TinyAgentError
 from pipeline.spec import CommandTool, HttpTool, PythonTool, ToolSpec
-from pipeline.tools.context import InvalidArgument, ToolContext, ToolError, Unavailable
+from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, ToolError, Unavailable, Unreachable
 
 GRACE_S = 1.0  # between the request to terminate and the kill of a program that is cancelled
 
@@ -34,7 +35,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str) -> str:
     """Run a tool and return its output.
 
-    When cancelled, a program is ended with all that it started, and a request is dropped. A Python thread
+    When cancelled, a program or process is ended with all that it started, and a request is dropped. A Python thread
     cannot be stopped: it is left to itself and its result is discarded.
 
     Args:
@@ -48,16 +49,18 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
         TinyAgentError: What else a Python tool raises of this kind.
     """
     match spec.implementation:
-        case PythonTool(python=path):
+        case PythonTool(python=path, process=apart):
             place = path.replace("{backend}", backend)
-            return await _in_thread(lambda: _python(spec.name, place, arguments, context))
+            if apart:
+                return await _in_process(spec.name, place, arguments, context)
+            return await _in_thread(lambda: call_python(spec.name, place, arguments, context))
         case CommandTool() as command:
             return await _command(spec.name, command, arguments)
         case HttpTool() as request:
-            return await _http(spec.name, request, arguments)
+            return await _http(spec.name, request, arguments, context.key)
 
 
-def _python(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
+def call_python(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
     """Import `module:function` and call it; return text as it is, None as no text, all else as JSON."""
     module, _, name = place.partition(":")
     fix = "check 'python' in its spec, and the backend"
@@ -93,6 +96,27 @@ async def _in_thread(work: Callable[[], str]) -> str:
 
     Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return await asyncio.wrap_future(result)
+
+
+async def _in_process(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
+    """Call a Python function in a fresh interpreter (see `pipeline.tools.worker`), which dies with the call."""
+    from pipeline.tools.worker import answer, question
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pipeline.tools.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        said, _ = await process.communicate(question(tool, place, arguments, context))
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
+    return answer(tool, said, process.returncode)
 
 
 async def _command(tool: str, command: CommandTool, arguments: Mapping[str, object]) -> str:
@@ -143,22 +167,28 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         os.killpg(process.pid, number)
 
 
-async def _http(tool: str, request: HttpTool, arguments: Mapping[str, object]) -> str:
-    """Make a request; the text of the response is the output. Redirections are not followed."""
+async def _http(tool: str, request: HttpTool, arguments: Mapping[str, object], key: str) -> str:
+    """Make a request; the text of the response is the output. Redirections are not followed.
+
+    Where it is not known whether the service has acted, the error is `InDoubt`.
+    """
     import httpx  # takes as long to import as all the rest
 
     host = urlsplit(request.url).hostname  # errors name no more, for the rest may hold a key
     try:
         url = _PARAMETER.sub(lambda m: _url_part(m[1], arguments), request.url)
         body = None if request.body is None else _filled(request.body, arguments)
+        headers = dict(request.headers)
+        if request.idempotency_header and key:
+            headers[request.idempotency_header] = key
         async with httpx.AsyncClient(timeout=None) as client:
-            response = await client.request(request.method, url, headers=dict(request.headers), json=body)
+            response = await client.request(request.method, url, headers=headers, json=body)
     except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
-        raise Unavailable(
+        raise Unreachable(
             f"{tool}: {host} cannot be reached: {error}", fix="check the network and try again"
         ) from error
     except httpx.HTTPError as error:
-        raise Unavailable(
+        raise InDoubt(
             f"{tool}: {host} did not answer: {str(error) or type(error).__name__}",
             fix="it may have done what was asked: look before trying again",
         ) from error
@@ -166,7 +196,8 @@ async def _http(tool: str, request: HttpTool, arguments: Mapping[str, object]) -
         raise InvalidArgument(f"{tool}: an argument cannot be sent: {error}") from error
     if not response.is_success:
         said = response.text.strip().split("\n")[0][:200] or response.reason_phrase
-        raise ToolError(f"{tool}: {host} answered {response.status_code}: {said}")
+        kind = Unreachable if response.status_code in (429, 502, 503) else ToolError
+        raise kind(f"{tool}: {host} answered {response.status_code}: {said}")
     return response.text
 
 

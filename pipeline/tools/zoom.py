@@ -16,7 +16,7 @@ import httpx
 
 from pipeline.errors import ConfigError
 from pipeline.tools.arguments import email_addresses, moment, required_line
-from pipeline.tools.context import InvalidArgument, ToolContext, Unavailable
+from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, Unavailable, Unreachable
 
 API_URL = "https://api.zoom.us/v2"
 TOKEN_URL = "https://zoom.us/oauth/token"
@@ -73,6 +73,7 @@ def get_zoom_meeting_link(
             client,
             f"{_secure(settings.get('base_url', API_URL))}/users/me/meetings",
             if_lost=f"the meeting may exist: see {_MEETINGS_PAGE} before trying again",
+            acts=True,
             headers={"Authorization": f"Bearer {_token(client, settings)}"},
             json=meeting,
         )
@@ -93,6 +94,7 @@ def _token(client: httpx.Client, settings: Mapping[str, Any]) -> str:
         client,
         _secure(settings.get("token_url", TOKEN_URL)),
         if_lost="try again later",
+        acts=False,
         auth=(str(client_id), str(secret)),
         data={"grant_type": "account_credentials", "account_id": str(account)},
     )
@@ -101,25 +103,28 @@ def _token(client: httpx.Client, settings: Mapping[str, Any]) -> str:
     return str(answer["access_token"])
 
 
-def _post(client: httpx.Client, url: str, *, if_lost: str, **request: Any) -> dict[str, Any]:
+def _post(client: httpx.Client, url: str, *, if_lost: str, acts: bool, **request: Any) -> dict[str, Any]:
     """POST and return the JSON object of the answer. No error tells the token.
 
     Args:
         client: The connection.
         url: Where to.
         if_lost: The fix to name where the request went out and no answer came.
+        acts: Whether it may then have had an effect.
         **request: As `httpx.Client.post` takes it.
 
     Raises:
         InvalidArgument: Zoom refuses what is in the request.
         Unavailable: Zoom cannot be reached or refuses to serve us.
+        InDoubt: It did not answer, and may have acted.
     """
     try:
         response = client.post(url, **request)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Unavailable(f"Zoom cannot be reached: {error}", fix="check the network and try again") from error
+        raise Unreachable(f"Zoom cannot be reached: {error}", fix="check the network and try again") from error
     except httpx.HTTPError as error:
-        raise Unavailable(f"Zoom did not answer: {type(error).__name__}", fix=if_lost) from error
+        kind = InDoubt if acts else Unreachable
+        raise kind(f"Zoom did not answer: {type(error).__name__}", fix=if_lost) from error
     try:
         body = response.json()
     except ValueError:
