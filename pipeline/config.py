@@ -72,6 +72,9 @@ class Config(_Section):
     disabled_apps: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()  # standing ones for every plan: "always cc Nick"
     max_replans: Annotated[int, Field(ge=0, le=5)] = 1
+    joiner: Literal["plain", "model"] = (
+        "plain"  # "model" asks the planner's model as well, as the TinyAgent models are used to
+    )
     planner: PlannerConfig = PlannerConfig()
     selection: SelectionConfig = SelectionConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -4,16 +4,20 @@ The words are those of the tools: the status that a tool gives back is a sentenc
 for is shown under the description of what the tool returns, and what failed is said with how to mend it. No
 model takes part, so nothing is said that did not happen. Replanning itself is left to the caller, who is told why in words of the
 plan and of this module: what tools gave back, which others may have written, never reaches a planner.
+
+`join_by_model` lets a model have a word, by the contract of the TinyAgent models: it sees the request, the calls and what became of
+them, and says `Finish(answer)` or `Replan`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from pipeline.executor import InputMissing, Outcome, Status
-from pipeline.plan import Plan
+from pipeline.plan import END_OF_PLAN, Plan
 from pipeline.spec import Catalogue, Effect, ToolSpec, Type
 from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolError
 
@@ -110,3 +114,86 @@ def _consequence(cause: Outcome, outcomes: Sequence[Outcome], tools: Catalogue) 
     skipped = [o for o in outcomes if isinstance(o.error, InputMissing) and o.error.cause is cause]
     deeds = dict.fromkeys(_deed(tools[o.step.tool]) for o in skipped)
     return f"; so I did not {' or '.join(deeds)}" if deeds else ""
+
+
+# ── a model's word ───────────────────────────────────────────────────────────────────────────────────
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """What `join_by_model` needs of a model."""
+
+    def complete(self, prompt: str, *, stop: str, most: int) -> str:
+        """Return what follows `prompt`, up to `stop` or `most` tokens."""
+        ...
+
+
+def join_by_model(
+    request: str, outcomes: Sequence[Outcome], tools: Catalogue, plain: Answer, model: Completer
+) -> Answer:
+    """Return the answer with what a model has to say on top, or with its wish for another plan.
+
+    Args:
+        request: The person's words.
+        outcomes: What became of the plan's steps.
+        tools: The tools that it calls.
+        plain: What `join` says; it stays part of the answer, since a model may claim what did not happen.
+        model: What completes the prompt.
+    """
+    said = model.complete(joiner_prompt(request, outcomes, tools), stop=END_OF_PLAN, most=ANSWER_TOKENS)
+    if re.search(r"Action:\s*Replan", said):
+        return replace(plain, replan=plain.replan or "the plan does not do all that was asked")
+    finish = re.search(r"Finish\((.*)\)", said, re.DOTALL)
+    words = " ".join(finish[1].split()).strip("\"'") if finish else ""
+    if not words or words.casefold().rstrip("!.") in _SAYS_NOTHING:
+        return replace(plain, replan=None)
+    return replace(plain, text=f"{words}\n{plain.text}".strip(), replan=None)
+
+
+def joiner_prompt(request: str, outcomes: Sequence[Outcome], tools: Catalogue) -> str:
+    """Return what a joining model reads. Of what others wrote, it learns only that it is there and how long it is."""
+    lines = [_JOINER_HEAD, f"Question: {' '.join(request.split())}"]
+    for outcome in outcomes:
+        lines += [outcome.step.text(), f"Observation: {_observation(outcome, tools[outcome.step.tool])}"]
+    return "\n".join([*lines, "Thought:"])
+
+
+def _observation(outcome: Outcome, tool: ToolSpec) -> str:
+    match outcome.status:
+        case Status.DONE if tool.returns.type is Type.STATUS:
+            return "Done"
+        case Status.DONE if tool.returns.trusted:
+            return " ".join((outcome.output or "nothing").split())
+        case Status.DONE:
+            return f"[data from {tool.app}, {len(outcome.output or ''):,} characters]"
+        case Status.FAILED if isinstance(outcome.error, ToolError) and outcome.error.mendable:
+            return f"Error: {_kind(outcome.error)}. Please fix the plan and proceed."
+        case Status.FAILED:
+            return "Error: it cannot be done"
+        case _:
+            return f"The step was {outcome.status}"
+
+
+ANSWER_TOKENS = 200
+_SAYS_NOTHING = frozenset({"task completed", "summary", "done"})
+_JOINER_HEAD = f"""\
+Given a question and the calls that were made for it, each with its observation, decide how to go on.
+- Write a thought and then either 'Action: Finish(<your answer>){END_OF_PLAN}' or 'Action: Replan{END_OF_PLAN}', and nothing else.
+- If no question has to be answered, write 'Action: Finish(Task completed!)'. If the result of a summary or other data is
+  what was asked for, write 'Action: Finish(Summary)'; it will be put in.
+- If an observation is an error that a better plan could mend, write 'Action: Replan'; otherwise say in Finish what went wrong.
+
+Question: Text Sid that I am here.
+get_phone_number("Sid")
+Observation: 555-0199
+send_sms(["$1"], "I am here")
+Observation: Done
+Thought: Everything that was asked for is done.
+Action: Finish(Task completed!){END_OF_PLAN}
+
+Question: Text Sid that I am here.
+get_phone_number("Sid")
+Observation: Error: nothing is called that. Please fix the plan and proceed.
+Thought: The name was not found, and another plan could look it up differently.
+Action: Replan{END_OF_PLAN}
+"""

@@ -25,11 +25,11 @@ from pipeline.config import Config, cache_path
 from pipeline.dates import find_times
 from pipeline.effects import Approver, decline_all, needs_approval
 from pipeline.elaborate import ElaborationError, elaborate
-from pipeline.errors import TinyAgentError
+from pipeline.errors import ConfigError, TinyAgentError
 from pipeline.events import Event, Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
 from pipeline.executor import Chooser, Executor, Limits, Outcome, Status
 from pipeline.grounding import ground
-from pipeline.joiner import Answer, join
+from pipeline.joiner import Answer, Completer, join, join_by_model
 from pipeline.journal import Journal, JournalError, RunLog, RunRecord, StepRecord, finished
 from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
 from pipeline.planners.base import Planner, PlannerError, PlanRequest
@@ -223,7 +223,7 @@ class Pipeline:
                         log = log or Journal.of(self.config.data_dir).begin(request, now)
                         log.planned(planning.plan)
                     outcomes = await executor.run(planning.plan, log=log, earlier=earlier)
-                    answer = join(request, planning.plan, outcomes, self.tools)
+                    answer = await self._joined(request, planning.plan, outcomes)
                     if answer.replan is None or attempt == self.config.max_replans:
                         break
                     again = await self._planned_again(request, now, answer.replan, planning, on_event)
@@ -280,12 +280,21 @@ class Pipeline:
             on_event(Planned(record.plan))
             async with self._executor(record.request, record.now, approve, choose, on_event, False) as executor:
                 outcomes = await executor.run(record.plan, log=log, finished=known)
-            answer = join(record.request, record.plan, outcomes, self.tools)
+            answer = await self._joined(record.request, record.plan, outcomes)
             log.end(_status(outcomes, answer), answer.text)
         except BaseException:
             log.leave()
             raise
         return Resumption(record, outcomes, answer)
+
+    async def _joined(self, request: str, plan: Plan, outcomes: tuple[Outcome, ...]) -> Answer:
+        answer = join(request, plan, outcomes, self.tools)
+        if self.config.joiner == "plain" or not outcomes:
+            return answer
+        model = self.planner
+        if not isinstance(model, Completer):
+            raise ConfigError("this planner cannot join", fix='set joiner = "plain", or a planner of kind "llama"')
+        return await asyncio.to_thread(join_by_model, request, outcomes, self.tools, answer, model)
 
     def close(self) -> None:
         """Free the models."""

@@ -94,6 +94,30 @@ class LlamaPlanner:
         with self._lock:
             yield from self._decode(request)
 
+    def complete(self, prompt: str, *, stop: str, most: int) -> str:
+        """Return what the model writes after `prompt`, greedily, up to `stop` or `most` tokens; for joiners.
+
+        Raises:
+            PlannerError: The model cannot be loaded, or the prompt does not fit its context.
+        """
+        with self._lock:
+            tokens = self._llama.tokenize(prompt.encode(), add_bos=True, special=False)
+            if len(tokens) > CONTEXT - most:
+                raise PlannerError(
+                    f"what is to be joined takes {len(tokens)} tokens, and there is room for {CONTEXT - most}"
+                )
+            self._prefill(tokens)
+            utf8, text = codecs.getincrementaldecoder("utf-8")(), ""
+            for _ in range(most):
+                token = int(self._logits().argmax())
+                if token == self._llama.token_eos():
+                    break
+                text += utf8.decode(self._vocabulary.decode_bytes([token]))
+                if stop in text:
+                    break
+                self._llama.eval([token])
+            return text.partition(stop)[0]
+
     def close(self) -> None:
         """Free the model."""
         with self._lock:
