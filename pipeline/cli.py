@@ -63,6 +63,7 @@ class _Group(click.Group):
 
     elsewhere: ClassVar = {
         "runs": "pipeline.runs:runs",
+        "doctor": "pipeline.doctor:doctor",
         "corpus": "training.cli:corpus",
         "train": "training.cli:train",
         "eval": "training.cli:eval_",
@@ -175,7 +176,7 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
     from pipeline.effects import decline_all
     from pipeline.events import ignore
     from pipeline.pipeline import Pipeline
-    from pipeline.terminal import RunView, TerminalChooser, can_ask
+    from pipeline.terminal import RunView, TerminalChooser, can_ask, visible
 
     terminal = console()
     approve = approver(yes, terminal)
@@ -186,9 +187,11 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
         click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
     else:
         terminal.print("[bold]Answer[/]")
-        click.echo(result.answer.text)
+        click.echo(visible(result.answer.text))
         if approve is decline_all and not dry_run and any(o.status == "declined" for o in result.outcomes):
             click.echo("Nobody was there to approve; give --yes to do writes and sends without asking.", err=True)
+        elif any(o.status in ("failed", "in doubt") for o in result.outcomes):
+            click.echo("'tinyagent runs resume' goes on with it; what is done is not done again.", err=True)
     return exit_status(result.outcomes, result.answer.complete)
 
 
@@ -307,6 +310,7 @@ def _result_json(request: str, result: Result) -> dict[str, Any]:
         "request": request,
         **_planning_json(result.planning),
         "run": result.run,
+        "earlier_steps": outcomes_json(result.before),
         "steps": outcomes_json(result.outcomes),
         "answer": result.answer.text,
         "complete": result.answer.complete,
@@ -447,7 +451,7 @@ returns: {{type: string, description: What it gives back.}}
 examples:
   - A request that needs this tool
   - another one, put differently
-# One of: command (an argument list, never a shell), url (with method and body), python ("module:function")
+# One of: command (an argument list, never a shell), url (with method and body), python ("module:function"), mcp (a server's tool)
 implementation:
   command: [echo, "{{what}}"]
 """

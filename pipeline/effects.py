@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Step
-from pipeline.spec import COERCIBLE, Effect, Parameter, ToolSpec
+from pipeline.spec import COERCIBLE, CommandTool, Effect, HttpTool, Parameter, ToolSpec
 
 EXPIRY_S = 300.0  # how long an approval holds
+
+
+class Unanswered(TinyAgentError):
+    """Nobody was there to say yes or no."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        careful = f"; {proposal.warnings[0]}" if proposal.warnings else ""
+        super().__init__(f"nobody was there to approve it{careful}", fix="'tinyagent runs resume' asks again")
 
 
 class ApprovalError(TinyAgentError):
@@ -68,8 +77,7 @@ class Proposal:
         return tuple(
             parameter.name
             for parameter in self.tool.parameters
-            if chooses(parameter, self.tool.effect)
-            and any(source.others for source in self.sources.get(parameter.name, ()))
+            if chooses(parameter, self.tool) and any(source.others for source in self.sources.get(parameter.name, ()))
         )
 
     @property
@@ -91,9 +99,19 @@ class Proposal:
         return Approval(self.run, self.step.number, self.digest, time.time() + seconds, secrets.token_hex(8))
 
 
-def chooses(parameter: Parameter, effect: Effect) -> bool:
-    """Return whether a parameter says who, which file or which page, or, where something is changed, which name."""
-    return parameter.type in COERCIBLE or (parameter.verbatim and effect is not Effect.READ)
+def chooses(parameter: Parameter, tool: ToolSpec) -> bool:
+    """Return whether a parameter says who, which file or which page, or, where something is changed, which name.
+
+    Of tools that authors bring, also what stands in the address of an HTTP call, and what is a whole word of a command, which might
+    be taken for one of its options.
+    """
+    match tool.implementation:
+        case HttpTool(url=url) if f"{{{parameter.name}}}" in url:
+            return True
+        case CommandTool(command=words) if f"{{{parameter.name}}}" in words:
+            if "--" not in words[: words.index(f"{{{parameter.name}}}")]:
+                return True
+    return parameter.type in COERCIBLE or (parameter.verbatim and tool.effect is not Effect.READ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +150,24 @@ class Approver(Protocol):
     """Decides whether a proposed call is made. It is asked one question at a time and may take its time."""
 
     async def __call__(self, proposal: Proposal, /) -> Approval | None:
-        """Return `proposal.approve()`, or None to decline."""
+        """Return `proposal.approve()`, or None to decline.
+
+        Raises:
+            Unanswered: Nobody can answer. The call is not made, and may be asked about again when the run is gone on with.
+        """
         ...
 
 
 async def approve_all(proposal: Proposal, /) -> Approval | None:
-    """Approve, for users who said that they do not want to be asked; decline what comes with a warning."""
-    return None if proposal.warnings else proposal.approve()
+    """Approve, for users who said that they do not want to be asked, but not what comes with a warning."""
+    if proposal.warnings:
+        raise Unanswered(proposal)
+    return proposal.approve()
 
 
 async def decline_all(proposal: Proposal, /) -> Approval | None:
-    """Decline, for runs that must not change anything."""
-    return None
+    """Approve nothing, where nobody can answer or nothing must be changed."""
+    raise Unanswered(proposal)
 
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,8 +190,8 @@ class Rule(BaseModel):
     tool: str = ""  # the rule is for this tool only
     app: str = ""
     effect: Effect | None = None
-    # By argument, patterns as of file names ("*@example.com"), of which each of its values must fit one: the value
-    # itself, or the words by which it was looked up. Upper and lower case are the same.
+    # By argument, patterns as of file names ("*@example.com"), for a value itself or for the words by which it was looked up,
+    # without regard to case and to how a number is grouped. To allow, each of the values must fit one; else one is enough.
     where: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def fits(self, proposal: Proposal) -> bool:
@@ -175,21 +199,27 @@ class Rule(BaseModel):
         tool = proposal.tool
         if self.tool not in ("", tool.name) or self.app not in ("", tool.app) or self.effect not in (None, tool.effect):
             return False
-        return all(self._all_fit(name, patterns, proposal) for name, patterns in self.where.items())
+        return all(self._values_fit(name, patterns, proposal) for name, patterns in self.where.items())
 
-    @staticmethod
-    def _all_fit(name: str, patterns: Sequence[str], proposal: Proposal) -> bool:
+    def _values_fit(self, name: str, patterns: Sequence[str], proposal: Proposal) -> bool:
         value = proposal.arguments.get(name)
         values = [str(item) for item in (value if isinstance(value, list) else [value]) if item not in ("", None)]
-        folded = [pattern.casefold() for pattern in patterns]
-        return bool(values) and all(
+        folded = [_folded(pattern) for pattern in patterns]
+        fitting = [
             any(
-                fnmatchcase(words.casefold(), pattern)
+                fnmatchcase(_folded(words), pattern)
                 for pattern in folded
                 for words in (item, proposal.said.get(item, item))
             )
             for item in values
-        )
+        ]
+        return any(fitting) and (self.do is not Verdict.ALLOW or all(fitting))
+
+
+def _folded(text: str) -> str:
+    """Return a text as it is compared: in small letters, a phone number without what groups its digits."""
+    number = re.fullmatch(r"[+\d\s().\-/*?]+", text) and re.search(r"\d", text)
+    return re.sub(r"[\s().\-/]", "", text) if number else text.casefold()
 
 
 def needs_approval(effect: Effect) -> bool:

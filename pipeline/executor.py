@@ -10,16 +10,29 @@ once. How a tool runs is `pipeline.tools.invoke`'s, what is said of the outcomes
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pipeline.effects import Approvals, Approver, Proposal, Rule, Source, Verdict, chooses, needs_approval, verdict
+from pipeline.effects import (
+    Approval,
+    ApprovalError,
+    Approvals,
+    Approver,
+    Proposal,
+    Rule,
+    Source,
+    Verdict,
+    chooses,
+    needs_approval,
+    verdict,
+)
 from pipeline.elaborate import ElaborationError, settle
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Plan, PlanError, Ref, Step, Template, Value, references
@@ -49,7 +62,7 @@ class Outcome:
 
     step: Step
     status: Status
-    output: str | None = None  # of a step that is done
+    output: str | None = None  # of a step that is done; None if that is known of it and no more
     error: TinyAgentError | None = None  # of one that failed or was skipped
     seconds: float = 0.0  # that its tool ran
     digest: str = ""  # of the call that was proposed, if it was; see `Proposal.digest`
@@ -66,8 +79,6 @@ class Limits:
 
 class StepTimeout(ToolError):
     """A tool that only reads took longer than its spec allows."""
-
-    mendable = True
 
     def __init__(self, tool: ToolSpec) -> None:
         super().__init__(f"{tool.name} did not finish within {tool.timeout:g} s", fix="try again")
@@ -88,7 +99,7 @@ class RunTimeout(TinyAgentError):
 
 
 class NotApproved(TinyAgentError):
-    """A call was not made because a rule of the user's forbids it, or because its approval did not hold."""
+    """A call was not made because a rule of the user's forbids it."""
 
 
 class InputMissing(TinyAgentError):
@@ -98,8 +109,15 @@ class InputMissing(TinyAgentError):
         # What is missing may itself have been skipped; the cause is what went wrong first.
         self.cause: Outcome = missing.error.cause if isinstance(missing.error, InputMissing) else missing
         at_fault = self.cause.step
-        what = {Status.DECLINED: "was declined", Status.IN_DOUBT: "is in doubt"}.get(self.cause.status, "failed")
+        what = _WHY_MISSING.get(self.cause.status, "failed")
         super().__init__(f"{step.tool} was not started: it needs step {at_fault.number}, {at_fault.tool}, which {what}")
+
+
+_WHY_MISSING = {
+    Status.DECLINED: "was not approved",
+    Status.IN_DOUBT: "is in doubt",
+    Status.DONE: "is done, but what it gave is not known",
+}
 
 
 class Log(Protocol):
@@ -178,7 +196,7 @@ class Executor:
         self._rules, self._limits, self._choose = rules, limits or Limits(), choose
         self._on_start, self._on_outcome, self._dry_run = on_start, on_outcome, dry_run
         self._approvals = Approvals()
-        self._early: dict[_Key, asyncio.Task[Outcome]] = {}
+        self._early: dict[_Key, asyncio.Task[Outcome | None]] = {}
         self._places = asyncio.Semaphore(self._limits.steps)
         self._app_places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self._limits.per_app))
 
@@ -202,13 +220,18 @@ class Executor:
             return
         keys: dict[int, _Key] = {}
         trusted: dict[int, bool] = {}
+        changing: set[str] = set()  # apps in which an earlier step changes something
         for step in plan.steps:
             tool = self._tools.get(step.tool)
-            if tool is None or tool.effect is not Effect.READ or not step.references <= keys.keys():
+            if tool is None:
+                continue
+            if needs_approval(tool.effect):
+                changing.add(tool.app)
+            if tool.effect is not Effect.READ or tool.app in changing or not step.references <= keys.keys():
                 continue
             trusted[step.number] = tool.returns.trusted and all(trusted[n] for n in step.references)
             if any(
-                chooses(parameter, tool.effect) and any(not trusted[ref.step] for ref in references(value))
+                chooses(parameter, tool) and any(not trusted[ref.step] for ref in references(value))
                 for parameter, value in zip(tool.parameters, step.args, strict=False)
             ):
                 continue  # it will be asked about
@@ -217,17 +240,22 @@ class Executor:
                 inputs = [self._early[keys[number]] for number in sorted(step.references)]
                 self._early[key] = asyncio.create_task(self._read_early(step, inputs))
 
-    async def _read_early(self, step: Step, inputs: Sequence[asyncio.Task[Outcome]]) -> Outcome:
-        given = await asyncio.gather(*inputs)
+    async def _read_early(self, step: Step, inputs: Sequence[asyncio.Task[Outcome | None]]) -> Outcome | None:
+        """Return the outcome of a read; None where it has to wait: for a question, or for one that has."""
+        given = [outcome for outcome in await asyncio.gather(*inputs) if outcome is not None]
+        if len(given) < len(inputs):
+            return None
         if missing := next((outcome for outcome in given if outcome.status is not Status.DONE), None):
             return Outcome(step, Status.SKIPPED, error=InputMissing(step, missing))
-        # The early steps' numbers may be others than those of the plan that is run.
+        tool = self._tools[step.tool]
         outputs = dict(zip(sorted(step.references), (outcome.output or "" for outcome in given), strict=True))
         try:
-            arguments = settle(step, self._tools[step.tool], outputs, self._context.now)
+            arguments = settle(step, tool, outputs, self._context.now)
         except ElaborationError as wrong:
             return Outcome(step, Status.FAILED, error=wrong)
-        outcome, _ = await self._invoked(step, arguments, "")
+        if verdict(Proposal(step, tool, arguments), self._rules) is not Verdict.ALLOW:
+            return None
+        outcome, _ = await self._invoked(step, arguments, "", lambda: None)
         return outcome
 
     async def run(
@@ -236,6 +264,7 @@ class Executor:
         *,
         log: Log | None = None,
         finished: Mapping[int, Outcome] | None = None,
+        begun: Collection[int] = (),
         earlier: Sequence[Outcome] = (),
     ) -> tuple[Outcome, ...]:
         """Run a plan and return the outcomes, in the order of the steps.
@@ -248,6 +277,7 @@ class Executor:
             plan: A full plan.
             log: Where effects are put on record before and after; nowhere by default.
             finished: What became of some of its steps before, by number; those are not run.
+            begun: Numbers of steps that may have been done before, and are done again with the same key. Declined, they stay in doubt.
             earlier: What became of another plan for the same request: an effect that it had is not had again.
 
         Raises:
@@ -258,20 +288,16 @@ class Executor:
             tool = self._tools.get(step.tool)
             if tool is None or step.named or len(step.args) != len(tool.parameters):
                 raise PlanError("this is not a full call of one of the tools", step=step.number, text=step.text())
-        effects = [o for o in earlier if o.digest and needs_approval(self._tools[o.step.tool].effect)]
-        run = _Run(log or _NoLog(), effects)
+        effects = [o for o in earlier if o.digest and o.status in _SETTLED and self._has_effect(o.step)]
+        run = _Run(log or _NoLog(), effects, frozenset(begun))
         keys: dict[int, _Key] = {}
         try:
             async with asyncio.timeout(self._limits.run_s) as run.timer, asyncio.TaskGroup() as group:
                 for step in plan.steps:
-                    inputs = [run.tasks[number] for number in sorted(step.references)]
                     keys[step.number] = _key(step, keys)
                     known = (finished or {}).get(step.number)
-                    work = (
-                        self._known(known, run)
-                        if known
-                        else self._step(step, inputs, run, self._early.get(keys[step.number]))
-                    )
+                    early = self._early.get(keys[step.number])
+                    work = self._known(known, run) if known else self._step(step, plan, run, early)
                     run.tasks[step.number] = group.create_task(work)
         except ExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
@@ -279,7 +305,18 @@ class Executor:
             raise RunTimeout(
                 f"the plan was not done within {self._limits.run_s:g} s", fix="'tinyagent runs' tells how far it came"
             ) from None
+        await self._forget({self._tools[step.tool].app for step in plan.steps if self._has_effect(step)})
         return tuple(task.result() for task in run.tasks.values())
+
+    def _has_effect(self, step: Step) -> bool:
+        return needs_approval(self._tools[step.tool].effect)
+
+    async def _forget(self, apps: Collection[str]) -> None:
+        """Drop the early reads of apps in which something was changed since."""
+        for key in [key for key in self._early if self._tools[key[0]].app in apps]:
+            task = self._early.pop(key)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _known(self, outcome: Outcome, run: _Run) -> Outcome:
         self._trust(outcome.step, run)
@@ -291,23 +328,20 @@ class Executor:
         own = frozenset() if tool.returns.trusted else frozenset({tool.app})
         run.others[step.number] = own.union(*(run.others[number] for number in step.references))
 
-    async def _step(
-        self, step: Step, inputs: Sequence[asyncio.Task[Outcome]], run: _Run, early: asyncio.Task[Outcome] | None
-    ) -> Outcome:
-        if inputs:
-            await asyncio.wait(inputs)
-        given = [task.result() for task in inputs]
-        missing = next((outcome for outcome in given if outcome.status is not Status.DONE), None)
+    async def _step(self, step: Step, plan: Plan, run: _Run, early: asyncio.Task[Outcome | None] | None) -> Outcome:
+        if before := [run.tasks[number] for number in self._waits_for(step, plan)]:
+            await asyncio.wait(before)
+        given = [run.tasks[number].result() for number in sorted(step.references)]
+        missing = next((o for o in given if o.status is not Status.DONE or o.output is None), None)
         changes: Sequence[Change] = ()
+        read = await asyncio.shield(early) if early is not None and missing is None else None
         if missing is not None:
             outcome = Outcome(step, Status.SKIPPED, error=InputMissing(step, missing))
-        elif early is not None:
+        elif read is not None and not isinstance(read.error, Ambiguous):
             if self._on_start:
                 self._on_start(step)
-            outcome = replace(await asyncio.shield(early), step=step)
-            if isinstance(outcome.error, Ambiguous):
-                outcome, changes = await self._call(step, given, run)  # now somebody can be asked
-        else:
+            outcome = replace(read, step=step)
+        else:  # also where the early read found several, since now somebody can be asked
             outcome, changes = await self._call(step, given, run)
         self._trust(step, run)
         if not self._dry_run:
@@ -315,6 +349,16 @@ class Executor:
         if self._on_outcome:
             self._on_outcome(outcome)
         return outcome
+
+    def _waits_for(self, step: Step, plan: Plan) -> list[int]:
+        """Return the steps that end before a step starts: those it refers to, and those before it that change things in its app."""
+        app = self._tools[step.tool].app
+        earlier = (other for other in plan.steps if other.number < step.number)
+        return [
+            o.number
+            for o in earlier
+            if o.number in step.references or (self._has_effect(o) and self._tools[o.tool].app == app)
+        ]
 
     async def _call(self, step: Step, given: Sequence[Outcome], run: _Run) -> tuple[Outcome, Sequence[Change]]:
         tool = self._tools[step.tool]
@@ -329,41 +373,55 @@ class Executor:
         has_effect = needs_approval(tool.effect)
         if has_effect and (same := next((o for o in run.earlier if o.digest == proposal.digest), None)):
             return replace(same, step=step), ()  # done already, or declined: not again
-        refused = await self._refusal(proposal, run)
-        if refused is not None:
-            return refused, ()
-        if has_effect:
-            run.log.intend(proposal)
-        if self._on_start:
-            self._on_start(step)
-        outcome, changes = await self._invoked(step, arguments, run.log.key(step))
-        if isinstance(outcome.error, Ambiguous) and tool.coerces and self._choose:
+        try:
+            approval = await self._approval(proposal, run)
+        except TinyAgentError as refused:
+            return self._refused(proposal, refused, run), ()
+        if approval is None:
+            return self._refused(proposal, None, run), ()
+
+        def begin() -> None:
+            self._approvals.redeem(approval, proposal)
+            if has_effect:
+                run.log.intend(proposal)
+            if self._on_start:
+                self._on_start(step)
+
+        outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin)
+        if isinstance(outcome.error, ApprovalError):
+            return self._refused(proposal, outcome.error, run), ()
+        if isinstance(outcome.error, Ambiguous) and tool.coerces and not has_effect and self._choose:
             [name] = [parameter.name for parameter in tool.required]
             async with self._question(run):
                 meant = await self._choose(outcome.error.message, outcome.error.candidates)
             if meant is not None:
-                outcome, changes = await self._invoked(step, arguments | {name: meant}, run.log.key(step))
+                outcome, changes = await self._invoked(step, arguments | {name: meant}, run.log.key(step), lambda: None)
         return replace(outcome, digest=proposal.digest), changes
 
-    async def _refusal(self, proposal: Proposal, run: _Run) -> Outcome | None:
-        """Return the outcome of a call that must not be made; None if it may."""
-        step = proposal.step
+    async def _approval(self, proposal: Proposal, run: _Run) -> Approval | None:
+        """Return the approval of a call, a rule's or the person's; None if they decline.
+
+        Raises:
+            TinyAgentError: A rule forbids it, or nobody can answer.
+        """
         match verdict(proposal, self._rules):
             case Verdict.ALLOW:
-                return None
+                return proposal.approve(math.inf)
             case Verdict.DENY:
-                error = NotApproved(f"a rule of yours forbids this call of {proposal.tool.name}")
-                return Outcome(step, Status.DECLINED, error=error, digest=proposal.digest)
+                raise NotApproved(f"a rule of yours forbids this call of {proposal.tool.name}")
             case Verdict.ASK:
                 async with self._question(run):
-                    approval = await self._approve(proposal)
-                if approval is None:
-                    return Outcome(step, Status.DECLINED, digest=proposal.digest)
-                try:
-                    self._approvals.redeem(approval, proposal)
-                except TinyAgentError as error:
-                    return Outcome(step, Status.DECLINED, error=NotApproved(str(error)), digest=proposal.digest)
-                return None
+                    return await self._approve(proposal)
+
+    @staticmethod
+    def _refused(proposal: Proposal, error: TinyAgentError | None, run: _Run) -> Outcome:
+        """Return the outcome of a call that is not made."""
+        if proposal.step.number in run.begun:
+            doubt = InDoubt(
+                "it broke off where it may have been done, and was not made again", fix="look whether it was"
+            )
+            return Outcome(proposal.step, Status.IN_DOUBT, error=doubt, digest=proposal.digest)
+        return Outcome(proposal.step, Status.DECLINED, error=error, digest=proposal.digest)
 
     def _proposal(
         self, step: Step, tool: ToolSpec, arguments: Mapping[str, object], given: Sequence[Outcome], run: _Run
@@ -381,7 +439,7 @@ class Executor:
                     said[by_number[number].output or ""] = words[0]
             if found:
                 sources[parameter.name] = tuple(found)
-        like = next((o.step for o in run.earlier if o.step.tool == tool.name and o.status in _MADE), None)
+        like = next((o.step for o in run.earlier if o.step.tool == tool.name and o.status is not Status.DECLINED), None)
         return Proposal(
             step, tool, arguments, sources, said, run.log.run, like if needs_approval(tool.effect) else None
         )
@@ -393,31 +451,37 @@ class Executor:
             with _paused(run.timer):
                 yield
 
-    async def _invoked(self, step: Step, arguments: Mapping[str, object], key: str) -> tuple[Outcome, Sequence[Change]]:
-        """Run a step's tool, a read several times if need be; return the outcome and what it changed."""
+    async def _invoked(
+        self, step: Step, arguments: Mapping[str, object], key: str, begin: Callable[[], None]
+    ) -> tuple[Outcome, Sequence[Change]]:
+        """Run a step's tool, a read several times if need be; return the outcome and what it changed.
+
+        `begin` is called when there is a place for it, right before; what it raises of this project's kind is the step's error.
+        """
         tool = self._tools[step.tool]
         context = replace(self._context, key=key) if key else self._context
-        start = time.perf_counter()
         output: str | None = None
         error: TinyAgentError | None = None
         changes: Sequence[Change] = ()
-        for attempt in range(1 + tool.retries if tool.effect is Effect.READ else 1):
-            output, error = None, None
+        async with self._app_places[tool.app], self._places:
             try:
-                async with self._places, self._app_places[tool.app]:
+                begin()
+            except ApprovalError as raised:
+                return Outcome(step, Status.DECLINED, error=raised), ()
+            start = time.perf_counter()
+            for attempt in range(1 + tool.retries):
+                output, error = None, None
+                try:
                     with recording() as changes:
                         async with asyncio.timeout(tool.timeout):
                             output = await invoke(tool, arguments, context, backend=self._backend)
-                break
-            except TimeoutError:
-                error = EffectTimeout(tool) if needs_approval(tool.effect) else StepTimeout(tool)
-                break
-            except Unreachable as raised:
-                error = raised
-            except TinyAgentError as raised:
-                error = raised
-                break
-            if attempt < tool.retries and tool.effect is Effect.READ:
+                except TimeoutError:
+                    error = EffectTimeout(tool) if needs_approval(tool.effect) else StepTimeout(tool)
+                except TinyAgentError as raised:
+                    error = raised
+                again = isinstance(error, Unreachable | InDoubt) and tool.effect is Effect.READ
+                if not again or attempt == tool.retries:
+                    break
                 await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         doubtful = isinstance(error, InDoubt) and needs_approval(tool.effect)
         status = Status.IN_DOUBT if doubtful else Status.FAILED if error else Status.DONE
@@ -427,15 +491,15 @@ class Executor:
 class _Run:
     """One plan's run: its tasks, and what they share."""
 
-    def __init__(self, log: Log, earlier: Sequence[Outcome]) -> None:
-        self.log, self.earlier = log, earlier
+    def __init__(self, log: Log, earlier: Sequence[Outcome], begun: frozenset[int]) -> None:
+        self.log, self.earlier, self.begun = log, earlier, begun
         self.tasks: dict[int, asyncio.Task[Outcome]] = {}
         self.others: dict[int, frozenset[str]] = {}  # by step; see `Source.others`
         self.asking = asyncio.Lock()
         self.timer: asyncio.Timeout
 
 
-_MADE = (Status.DONE, Status.IN_DOUBT)
+_SETTLED = (Status.DONE, Status.IN_DOUBT, Status.DECLINED)
 
 _Key = tuple[Any, ...]
 
@@ -461,7 +525,8 @@ def _key(step: Step, keys: Mapping[int, _Key]) -> _Key:
 def _paused(timer: asyncio.Timeout) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     left = None if (when := timer.when()) is None else when - loop.time()
-    timer.reschedule(None)
+    with suppress(RuntimeError):  # it has expired just now, and the cancellation is on its way
+        timer.reschedule(None)
     try:
         yield
     finally:

@@ -33,7 +33,9 @@ class Answer:
     replan: str | None  # why another plan could do better and what is done already, in one line
 
 
-def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue) -> Answer:
+def join(
+    request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue, *, before: Sequence[Outcome] = ()
+) -> Answer:
     """Return the answer.
 
     Args:
@@ -41,12 +43,13 @@ def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue
         plan: The full plan.
         outcomes: What became of its steps, in their order.
         tools: The tools that it calls.
+        before: What became of an earlier plan's calls that had an effect, or may have had, and are not in this one.
     """
-    if not plan.steps:
+    if not plan.steps and not before:
         return Answer(NOTHING_TO_DO, complete=False, replan=None)
     served = frozenset[int]().union(*plan.dependencies.values())
     lines: list[str] = []
-    for outcome in outcomes:
+    for outcome in (*before, *outcomes):
         tool = tools[outcome.step.tool]
         match outcome.status:
             case Status.DONE:
@@ -66,8 +69,8 @@ def join(request: str, plan: Plan, outcomes: Sequence[Outcome], tools: Catalogue
                 pass  # told with its cause
     return Answer(
         "\n".join(lines),
-        complete=all(outcome.status is Status.DONE for outcome in outcomes),
-        replan=_reason(outcomes, tools),
+        complete=bool(outcomes) and all(outcome.status is Status.DONE for outcome in (*before, *outcomes)),
+        replan=_reason((*before, *outcomes), tools),
     )
 
 
@@ -77,8 +80,11 @@ def _reason(outcomes: Sequence[Outcome], tools: Catalogue) -> str | None:
     if not mendable:
         return None
     reasons = [f"{o.step.text()}: {_kind(o.error)}" for o in mendable]
-    done = [o.step.text() for o in outcomes if o.status is Status.DONE and tools[o.step.tool].effect in _EFFECTS]
-    return "; ".join(reasons + ([f"done already: {', '.join(done)}"] if done else []))
+    effects = [o for o in outcomes if tools[o.step.tool].effect in _EFFECTS]
+    for words, status in (("done already", Status.DONE), ("perhaps done already", Status.IN_DOUBT)):
+        if calls := [o.step.text() for o in effects if o.status is status]:
+            reasons.append(f"{words}: {', '.join(calls)}")
+    return "; ".join(reasons)
 
 
 def _kind(error: BaseException | None) -> str:
@@ -162,8 +168,8 @@ def _observation(outcome: Outcome, tool: ToolSpec) -> str:
     match outcome.status:
         case Status.DONE if tool.returns.type is Type.STATUS:
             return "Done"
-        case Status.DONE if tool.returns.trusted:
-            return " ".join((outcome.output or "nothing").split())
+        case Status.DONE if tool.returns.trusted and _PLAIN_VALUE.fullmatch(outcome.output or ""):
+            return str(outcome.output)
         case Status.DONE:
             return f"[data from {tool.app}, {len(outcome.output or ''):,} characters]"
         case Status.FAILED if isinstance(outcome.error, ToolError) and outcome.error.mendable:
@@ -175,6 +181,8 @@ def _observation(outcome: Outcome, tool: ToolSpec) -> str:
 
 
 ANSWER_TOKENS = 200
+# A number to call or an address, and nothing that could be read as words.
+_PLAIN_VALUE = re.compile(r"\+?[\d\s().\-/]{3,30}|[\w.+-]{1,64}@[\w.-]{1,100}")
 _SAYS_NOTHING = frozenset({"task completed", "summary", "done"})
 _JOINER_HEAD = f"""\
 Given a question and the calls that were made for it, each with its observation, decide how to go on.

@@ -21,12 +21,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.effects import Proposal, needs_approval
+from pipeline.effects import Proposal
 from pipeline.errors import TinyAgentError
 from pipeline.executor import Outcome, Status
 from pipeline.plan import Plan, Step, parse_plan
 from pipeline.spec import Catalogue
-from pipeline.tools.context import Change, ToolError
+from pipeline.tools.context import Change, InDoubt
 
 FILE = Path(".tinyagent") / "journal.sqlite3"  # below the data folder
 VERSION = 1
@@ -49,6 +49,29 @@ class StepRecord:
     digest: str
     changes: int  # that can be taken back
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody can tell if it was done."""
+        return self.status in ("begun", Status.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A plan of a run, and what became of its steps."""
+
+    plan: Plan
+    steps: tuple[StepRecord, ...]
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield what is known of the steps that have begun."""
+        for step, found in zip(self.plan.steps, self.steps, strict=True):
+            if found.in_doubt:
+                error = InDoubt("it broke off where it may have been done", fix="look whether it was")
+                yield Outcome(step, Status.IN_DOUBT, error=error, digest=found.digest)
+            elif found.status != "not begun":
+                error_ = TinyAgentError(found.error) if found.error else None
+                yield Outcome(step, Status(found.status), found.output, error_, digest=found.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -58,15 +81,24 @@ class RunRecord:
     request: str
     now: datetime  # when the request was made
     begun: datetime
-    plan: Plan  # the last one, if there was a replan
-    status: str  # "running", "interrupted", "done", "in part", "not done", "taken back"
+    status: str  # "running", "interrupted", "done", "in part", "in doubt", "not done", "taken back"
     answer: str
-    steps: tuple[StepRecord, ...]  # of that plan
+    attempts: tuple[Attempt, ...]  # several, if it was planned again
 
     @property
-    def in_doubt(self) -> tuple[StepRecord, ...]:
-        """The steps of which nobody can tell whether they were done."""
-        return tuple(step for step in self.steps if step.status in ("begun", Status.IN_DOUBT))
+    def plan(self) -> Plan:
+        """The last plan."""
+        return self.attempts[-1].plan if self.attempts else Plan()
+
+    @property
+    def steps(self) -> tuple[StepRecord, ...]:
+        """What became of the last plan's steps."""
+        return self.attempts[-1].steps if self.attempts else ()
+
+    @property
+    def earlier(self) -> tuple[Outcome, ...]:
+        """What became of the steps of the plans before the last."""
+        return tuple(outcome for attempt in self.attempts[:-1] for outcome in attempt.outcomes())
 
 
 class Journal:
@@ -96,26 +128,25 @@ class Journal:
         with self._writing() as db:
             db.execute(
                 "INSERT INTO runs (id, request, now, begun) VALUES (?, ?, ?, ?)",
-                (run, request, now.isoformat(), datetime.now().isoformat(timespec="seconds")),
+                (run, _sound(request), now.isoformat(), datetime.now().isoformat(timespec="seconds")),
             )
         return RunLog(self, run, 0, lock)
 
-    def reopen(self, run: str) -> RunLog:
-        """Return the log of a run that was interrupted, to go on with.
+    def reopen(self, run: str) -> tuple[RunLog, RunRecord]:
+        """Return the log of a run, to go on with or to take back, and what became of it so far.
 
         Raises:
             JournalError: There is none, or it is under way.
         """
-        record = self.run(run)
-        lock = self._lock(record.id)
-        [(attempt,)] = self._rows("SELECT attempt FROM runs WHERE id = ?", record.id)
-        return RunLog(self, record.id, attempt, lock)
+        lock = self._lock(self.run(run).id)
+        record = self.run(run)  # as it is now that nobody else can go on with it
+        return RunLog(self, record.id, max(0, len(record.attempts) - 1), lock, record.status), record
 
     def runs(self, limit: int = 20) -> list[RunRecord]:
         """Return the latest runs, the last one first."""
         if not self.path.exists():
             return []
-        found = self._rows("SELECT id FROM runs ORDER BY begun DESC, rowid DESC LIMIT ?", limit)
+        found = self._rows("SELECT id FROM runs ORDER BY rowid DESC LIMIT ?", limit)
         return [self.run(run) for (run,) in found]
 
     def run(self, prefix: str) -> RunRecord:
@@ -126,46 +157,41 @@ class Journal:
         """
         if not self.path.exists():
             raise JournalError("nothing has been run yet", fix="'tinyagent run' runs a request")
-        columns = "id, request, now, begun, plan, status, answer, attempt"
+        columns = "id, request, now, begun, status, answer"
         if prefix == "last":
-            found = self._rows(f"SELECT {columns} FROM runs ORDER BY begun DESC, rowid DESC LIMIT 1")
+            found = self._rows(f"SELECT {columns} FROM runs ORDER BY rowid DESC LIMIT 1")
         else:
             found = self._rows(f"SELECT {columns} FROM runs WHERE substr(id, 1, ?) = ?", len(prefix), prefix)
         if len(found) != 1:
             what = "several runs'" if found else "no run's"
             raise JournalError(f"{what} id begins with {prefix!r}", fix="'tinyagent runs list' shows them")
-        [(run, request, now, begun, plan_text, status, answer, attempt)] = found
-        plan = parse_plan(plan_text) if plan_text else Plan()
+        [(run, request, now, begun, status, answer)] = found
         if status == "running" and not self._is_held(run):
             status = "interrupted"
+        plans = self._rows("SELECT attempt, plan FROM plans WHERE run = ? ORDER BY attempt", run)
+        attempts = (self._attempt(run, attempt, parse_plan(text)) for attempt, text in plans)
         return RunRecord(
-            run,
-            request,
-            datetime.fromisoformat(now),
-            datetime.fromisoformat(begun),
-            plan,
-            status,
-            answer,
-            tuple(self._steps(run, attempt, plan)),
+            run, request, datetime.fromisoformat(now), datetime.fromisoformat(begun), status, answer, tuple(attempts)
         )
 
     def changes(self, run: str) -> list[tuple[int, Change, int]]:
         """Return what a run changed and has not taken back, the last change first: row, change, step."""
         rows = self._rows(
-            "SELECT rowid, path, created, removed, inserted, number FROM changes WHERE run = ? AND NOT undone "
-            "ORDER BY rowid DESC",
+            "SELECT rowid, number, path, created, removed, inserted, before, digest FROM changes "
+            "WHERE run = ? AND NOT undone ORDER BY rowid DESC",
             run,
         )
         return [
-            (row, Change(Path(path), bool(created), old, new), number) for row, path, created, old, new, number in rows
+            (row, Change(Path(os.fsdecode(path)), bool(created), removed, inserted, before, digest), number)
+            for row, number, path, created, removed, inserted, before, digest in rows
         ]
 
-    def taken_back(self, run: str, row: int, *, all_of_it: bool) -> None:
-        """Put down that a change was taken back."""
+    def taken_back(self, row: int) -> None:
+        """Put down that a change was taken back, and forget what it was."""
         with self._writing() as db:
-            db.execute("UPDATE changes SET undone = 1 WHERE rowid = ?", (row,))
-            if all_of_it:
-                db.execute("UPDATE runs SET status = 'taken back' WHERE id = ?", (run,))
+            db.execute(
+                "UPDATE changes SET undone = 1, removed = x'', inserted = x'', before = x'' WHERE rowid = ?", (row,)
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -173,12 +199,13 @@ class Journal:
             self._connection.close()
             self._connection = None
 
-    def _steps(self, run: str, attempt: int, plan: Plan) -> Iterator[StepRecord]:
+    def _attempt(self, run: str, attempt: int, plan: Plan) -> Attempt:
         rows = self._rows(
             "SELECT number, status, arguments, output, error, digest FROM steps WHERE run = ? AND attempt = ?",
             run,
             attempt,
         )
+        known = {row[0]: row[1:] for row in rows}
         counts = dict(
             self._rows(
                 "SELECT number, count(*) FROM changes WHERE run = ? AND attempt = ? AND NOT undone GROUP BY number",
@@ -186,24 +213,18 @@ class Journal:
                 attempt,
             )
         )
-        known = {row[0]: row[1:] for row in rows}
+        steps = []
         for step in plan.steps:
             status, arguments, output, error, digest = known.get(step.number, ("not begun", None, None, None, ""))
-            yield StepRecord(
-                step.number,
-                step.tool,
-                status,
-                json.loads(arguments) if arguments else None,
-                output,
-                error,
-                digest,
-                counts.get(step.number, 0),
-            )
+            given = json.loads(arguments) if arguments else None
+            changes = counts.get(step.number, 0)
+            steps.append(StepRecord(step.number, step.tool, status, given, output, error, digest, changes))
+        return Attempt(plan, tuple(steps))
 
     def _lock(self, run: str) -> FileLock:
         """Return the held lock of a run, which a process that dies lets go."""
         self._folder()
-        lock = FileLock(self.path.with_name(f"{run}.lock"), timeout=0, thread_local=False)
+        lock = FileLock(self.path.with_name(f"{run}.lock"), timeout=LOCK_S, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
@@ -221,7 +242,7 @@ class Journal:
             lock.acquire()
         except (Timeout, OSError):
             return True
-        lock.release()
+        _let_go(lock)
         return False
 
     def _folder(self) -> None:
@@ -249,7 +270,8 @@ class Journal:
                 [(version,)] = db.execute("PRAGMA user_version").fetchall()
                 if version > VERSION:
                     raise JournalError(f"{self.path} is of a newer version of this program", fix="update it")
-                db.executescript(_SCHEMA)
+                if version < VERSION:
+                    db.executescript(_SCHEMA)
             except (sqlite3.Error, OSError) as error:
                 raise self._unwritable(error) from error
             self._connection = db
@@ -269,17 +291,20 @@ class Journal:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise self._unwritable(error) from error
+            if isinstance(error, sqlite3.Error):
+                raise self._unwritable(error) from error
+            raise
 
 
 class RunLog:
     """The record of one run as it goes on; see `pipeline.executor.Log`."""
 
-    def __init__(self, journal: Journal, run: str, attempt: int, lock: FileLock) -> None:
+    def __init__(self, journal: Journal, run: str, attempt: int, lock: FileLock, status: str = "running") -> None:
         self._journal, self.run, self._attempt, self._lock = journal, run, attempt, lock
+        self._status = status  # that it had when it was opened
 
     def key(self, step: Step) -> str:
         """Return what tells this call from all others, now and when it is made again."""
@@ -288,9 +313,14 @@ class RunLog:
     def planned(self, plan: Plan) -> None:
         """Put down the plan that is going to be run; a second one is a replan."""
         with self._journal._writing() as db:
-            [(before,)] = db.execute("SELECT plan FROM runs WHERE id = ?", (self.run,)).fetchall()
-            self._attempt += bool(before)
-            db.execute("UPDATE runs SET plan = ?, attempt = ? WHERE id = ?", (plan.text(), self._attempt, self.run))
+            [(count,)] = db.execute("SELECT count(*) FROM plans WHERE run = ?", (self.run,)).fetchall()
+            self._attempt = count
+            db.execute("INSERT INTO plans (run, attempt, plan) VALUES (?, ?, ?)", (self.run, count, plan.text()))
+
+    def goes_on(self) -> None:
+        """Put down that the run is under way again."""
+        with self._journal._writing() as db:
+            db.execute("UPDATE runs SET status = 'running' WHERE id = ?", (self.run,))
 
     def intend(self, proposal: Proposal) -> None:
         """Put down that an effect is about to be had.
@@ -298,13 +328,26 @@ class RunLog:
         Raises:
             JournalError: It cannot be written; the call must not be made.
         """
-        self._put(proposal.step.number, "begun", dict(proposal.arguments), None, None, proposal.digest)
+        row = (
+            self.run,
+            self._attempt,
+            proposal.step.number,
+            proposal.tool.name,
+            _sound(json.dumps(dict(proposal.arguments))),
+        )
+        with self._journal._writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO steps (run, attempt, number, tool, status, arguments, digest) "
+                "VALUES (?, ?, ?, ?, 'begun', ?, ?)",
+                (*row, proposal.digest),
+            )
 
     def finish(self, outcome: Outcome, changes: Sequence[Change] = ()) -> None:
         """Put down how a step ended, and what it changed, in one transaction."""
         number = outcome.step.number
+        error = _sound(str(outcome.error)) if outcome.error else None
+        output = None if outcome.output is None else _sound(outcome.output)
         with self._journal._writing() as db:
-            error = str(outcome.error) if outcome.error else None
             db.execute(
                 "INSERT INTO steps (run, attempt, number, tool, status, output, error, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET status = excluded.status, output = excluded.output, error = excluded.error",
@@ -314,60 +357,80 @@ class RunLog:
                     number,
                     outcome.step.tool,
                     str(outcome.status),
-                    outcome.output,
+                    output,
                     error,
                     outcome.digest,
                 ),
             )
             db.executemany(
-                "INSERT INTO changes (run, attempt, number, path, created, removed, inserted) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(self.run, self._attempt, number, str(c.path), c.created, c.removed, c.inserted) for c in changes],
+                "INSERT INTO changes (run, attempt, number, path, created, removed, inserted, before, digest) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        self.run,
+                        self._attempt,
+                        number,
+                        os.fsencode(c.path),
+                        c.created,
+                        c.removed,
+                        c.inserted,
+                        c.before,
+                        c.digest,
+                    )
+                    for c in changes
+                ],
             )
 
     def end(self, status: str, answer: str) -> None:
         """Put down how the run ended, and let it go."""
         with self._journal._writing() as db:
-            db.execute("UPDATE runs SET status = ?, answer = ? WHERE id = ?", (status, answer, self.run))
+            db.execute("UPDATE runs SET status = ?, answer = ? WHERE id = ?", (status, _sound(answer), self.run))
         self.leave()
 
     def leave(self) -> None:
         """Let the run go as it is: it can be gone on with."""
-        self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        _let_go(self._lock)
 
-    def _put(
-        self, number: int, status: str, arguments: object, output: str | None, error: str | None, digest: str
-    ) -> None:
-        with self._journal._writing() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO steps (run, attempt, number, tool, status, arguments, output, error, digest) "
-                "VALUES (?, ?, ?, '', ?, ?, ?, ?, ?)",
-                (self.run, self._attempt, number, status, json.dumps(arguments), output, error, digest),
-            )
+
+def _let_go(lock: FileLock) -> None:
+    """Release a lock, its file removed while it is still held, so that nobody is left holding a file that is gone."""
+    if lock.is_locked:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sound(text: str) -> str:
+    """Return a text that can be stored: without the halves of characters that file names may have."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def finished(record: RunRecord, tools: Catalogue) -> dict[int, Outcome]:
-    """Return what became of the steps that are not to be run when a run is gone on with, by number.
+    """Return what became of the last plan's steps that are not to be run when a run is gone on with, by number.
 
-    Those are the ones that are done or were declined, and those in doubt, which stay so. Steps that failed or were skipped are tried
-    again, and so are reads, and calls in doubt that may be made again with the key that they had.
+    Those are the ones that are done, those that the person declined, and those in doubt, which stay so. Steps that failed, were skipped
+    or that nobody was there to approve are tried again, and so are calls in doubt that may be made again with the key that they had.
     """
-    known: dict[int, Outcome] = {}
-    for step, found in zip(record.plan.steps, record.steps, strict=True):
-        tool = tools.get(step.tool)
-        if found.status in (Status.DONE, Status.DECLINED):
-            known[step.number] = Outcome(step, Status(found.status), found.output, digest=found.digest)
-        elif found in record.in_doubt and tool and needs_approval(tool.effect) and not tool.repeatable:
-            error = ToolError("it broke off where it may have been done", fix="look whether it was")
-            known[step.number] = Outcome(step, Status.IN_DOUBT, error=error, digest=found.digest)
-    return known
+    if not record.attempts:
+        return {}
+    repeatable = {step.number for step in record.plan.steps if step.tool in tools and tools[step.tool].repeatable}
+    return {
+        outcome.step.number: outcome
+        for outcome in record.attempts[-1].outcomes()
+        if outcome.status is Status.DONE
+        or (outcome.status is Status.DECLINED and outcome.error is None)
+        or (outcome.status is Status.IN_DOUBT and outcome.step.number not in repeatable)
+    }
 
+
+LOCK_S = 1.0  # how long one waits for a run that another looks at
 
 _SCHEMA = f"""
-PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY, request TEXT NOT NULL, now TEXT NOT NULL, begun TEXT NOT NULL, plan TEXT NOT NULL DEFAULT '',
-    attempt INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'running', answer TEXT NOT NULL DEFAULT ''
+    id TEXT PRIMARY KEY, request TEXT NOT NULL, now TEXT NOT NULL, begun TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'running', answer TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS plans (
+    run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, attempt)
 );
 CREATE TABLE IF NOT EXISTS steps (
     run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, tool TEXT NOT NULL,
@@ -375,7 +438,9 @@ CREATE TABLE IF NOT EXISTS steps (
     PRIMARY KEY (run, attempt, number)
 );
 CREATE TABLE IF NOT EXISTS changes (
-    run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, path TEXT NOT NULL,
-    created INTEGER NOT NULL, removed BLOB NOT NULL, inserted BLOB NOT NULL, undone INTEGER NOT NULL DEFAULT 0
+    run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, path BLOB NOT NULL,
+    created INTEGER NOT NULL, removed BLOB NOT NULL, inserted BLOB NOT NULL, before BLOB NOT NULL, digest TEXT NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0
 );
+PRAGMA user_version = {VERSION};
 """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.agents import PlainWriter
 from pipeline.config import Config, cache_path
@@ -34,12 +34,14 @@ from pipeline.journal import Journal, JournalError, RunLog, RunRecord, StepRecor
 from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
 from pipeline.planners.base import Planner, PlannerError, PlanRequest
 from pipeline.selection import Selection, Selector
-from pipeline.spec import Catalogue
+from pipeline.spec import Catalogue, Effect, Type
 from pipeline.tools.context import ToolContext
 
 if TYPE_CHECKING:
     from classifiers.inference import ToolClassifier
     from index import ToolIndex
+
+T = TypeVar("T")
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
@@ -72,6 +74,9 @@ class Result:
     outcomes: tuple[Outcome, ...]
     answer: Answer
     run: str = ""  # its id in the journal; a run without steps has none
+    before: tuple[
+        Outcome, ...
+    ] = ()  # of a first plan: effects that it had, or may have had, and that are not in the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Resumption:
 class Doubt(StrEnum):
     """What is to become of a step in doubt."""
 
-    DONE = "done"  # it was done; go on from there
+    DONE = "done"  # it was done; go on from there, as far as what it gave is not needed
     AGAIN = "again"  # it was not; make the call
     LEAVE = "leave"  # leave it, and what needs it
 
@@ -206,6 +211,8 @@ class Pipeline:
             TinyAgentError: No plan could be made. What goes wrong with a step is in the result instead.
         """
         now = now or datetime.now()
+        if self.config.joiner == "model":
+            self._completer()  # better now than when the effects are had
         log: RunLog | None = None
         async with self._executor(request, now, approve, choose, on_event, dry_run) as executor:
             loop = asyncio.get_running_loop()
@@ -220,10 +227,10 @@ class Pipeline:
                 earlier: tuple[Outcome, ...] = ()
                 for attempt in range(self.config.max_replans + 1):
                     if planning.plan.steps and not dry_run:
-                        log = log or Journal.of(self.config.data_dir).begin(request, now)
-                        log.planned(planning.plan)
+                        log = self._on_record(log, request, now, planning.plan)
                     outcomes = await executor.run(planning.plan, log=log, earlier=earlier)
-                    answer = await self._joined(request, planning.plan, outcomes)
+                    before = self._not_in(outcomes, earlier)
+                    answer = await self._joined(request, planning.plan, outcomes, before)
                     if answer.replan is None or attempt == self.config.max_replans:
                         break
                     again = await self._planned_again(request, now, answer.replan, planning, on_event)
@@ -231,12 +238,12 @@ class Pipeline:
                         break
                     planning, earlier = again, (*earlier, *outcomes)
                 if log:
-                    log.end(_status(outcomes, answer), answer.text)
+                    log.end(_status((*before, *outcomes), answer), answer.text)
             except BaseException:
                 if log:
                     log.leave()
                 raise
-        return Result(planning, outcomes, answer, log.run if log else "")
+        return Result(planning, outcomes, answer, log.run if log else "", before)
 
     async def aresume(
         self,
@@ -259,42 +266,76 @@ class Pipeline:
         Raises:
             JournalError: There is no such run, it is under way, or nothing is left of it to do.
         """
-        journal = Journal.of(self.config.data_dir)
-        record = journal.run(run)
-        known = finished(record, self.tools)
-        settled = (Status.DONE, Status.DECLINED)
-        if all(step.number in known and known[step.number].status in settled for step in record.plan.steps):
-            raise JournalError(f"nothing is left to do of {record.id}", fix="'tinyagent run' runs a new request")
-        log = journal.reopen(record.id)
+        log, record = Journal.of(self.config.data_dir).reopen(run)
         try:
+            known = finished(record, self.tools)
+            settled = all(o.status in (Status.DONE, Status.DECLINED) for o in known.values())
+            if record.status == "taken back" or (settled and len(known) == len(record.plan.steps)):
+                raise JournalError(f"nothing is left to do of {record.id}", fix="'tinyagent run' runs a new request")
+            log.goes_on()
             for found in record.steps:
                 if found.number in known and known[found.number].status is Status.IN_DOUBT:
                     match await doubt(found):
                         case Doubt.DONE:
                             step = known[found.number].step
-                            outcome = Outcome(step, Status.DONE, output="Done, as you say.", digest=found.digest)
+                            says = self.tools[step.tool].returns.type is Type.STATUS
+                            outcome = Outcome(
+                                step, Status.DONE, "Done, as you say." if says else None, digest=found.digest
+                            )
                             known[found.number] = outcome
                             log.finish(outcome)
                         case Doubt.AGAIN:
                             del known[found.number]
             on_event(Planned(record.plan))
+            begun = [found.number for found in record.steps if found.in_doubt and found.number not in known]
+            earlier = tuple(outcome for outcome in record.earlier if outcome.step.tool in self.tools)
             async with self._executor(record.request, record.now, approve, choose, on_event, False) as executor:
-                outcomes = await executor.run(record.plan, log=log, finished=known)
-            answer = await self._joined(record.request, record.plan, outcomes)
-            log.end(_status(outcomes, answer), answer.text)
+                outcomes = await executor.run(record.plan, log=log, finished=known, begun=begun, earlier=earlier)
+            before = self._not_in(outcomes, earlier)
+            answer = await self._joined(record.request, record.plan, outcomes, before)
+            log.end(_status((*before, *outcomes), answer), answer.text)
         except BaseException:
             log.leave()
             raise
         return Resumption(record, outcomes, answer)
 
-    async def _joined(self, request: str, plan: Plan, outcomes: tuple[Outcome, ...]) -> Answer:
-        answer = join(request, plan, outcomes, self.tools)
+    def _not_in(self, outcomes: Sequence[Outcome], earlier: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """Return the earlier effects, had or in doubt, that are not among the outcomes of the last plan."""
+        told = {outcome.digest for outcome in outcomes}
+        return tuple(
+            outcome
+            for outcome in earlier
+            if outcome.status in (Status.DONE, Status.IN_DOUBT)
+            and needs_approval(self.tools[outcome.step.tool].effect)
+            and outcome.digest not in told
+        )
+
+    def _on_record(self, log: RunLog | None, request: str, now: datetime, plan: Plan) -> RunLog | None:
+        """Put a plan on record before it is run; what only looks things up needs none, if the journal cannot be written."""
+        try:
+            log = log or Journal.of(self.config.data_dir).begin(request, now)
+            log.planned(plan)
+        except JournalError:
+            if any(needs_approval(self.tools[step.tool].effect) for step in plan.steps):
+                raise
+        return log
+
+    async def _joined(
+        self, request: str, plan: Plan, outcomes: tuple[Outcome, ...], before: tuple[Outcome, ...]
+    ) -> Answer:
+        """Return the answer, with a model's word if the settings want one and it has one to say in time."""
+        answer = join(request, plan, outcomes, self.tools, before=before)
         if self.config.joiner == "plain" or not outcomes:
             return answer
-        model = self.planner
-        if not isinstance(model, Completer):
-            raise ConfigError("this planner cannot join", fix='set joiner = "plain", or a planner of kind "llama"')
-        return await asyncio.to_thread(join_by_model, request, outcomes, self.tools, answer, model)
+        model = self._completer()
+        with suppress(TinyAgentError):  # the effects are had, and the plain answer tells them
+            return await self._in_time(lambda _: join_by_model(request, outcomes, self.tools, answer, model), ignore)
+        return answer
+
+    def _completer(self) -> Completer:
+        if isinstance(self.planner, Completer):
+            return self.planner
+        raise ConfigError("this planner cannot join", fix='set joiner = "plain", or a planner of kind "llama"')
 
     def close(self) -> None:
         """Free the models."""
@@ -324,7 +365,7 @@ class Pipeline:
         selection = self._selector.everything(request)
         if effects_of is not None:
             allowed = set(effects_of.tools)
-            kept = (n for n in selection.tools if n in allowed or not needs_approval(self.tools[n].effect))
+            kept = (n for n in selection.tools if n in allowed or self.tools[n].effect is Effect.READ)
             selection = replace(selection, tools=tuple(kept))
         on_event(Selected(selection))
         return self._plan(request, now, selection, feedback=feedback, on_event=on_event)
@@ -412,8 +453,8 @@ class Pipeline:
             dry_run=dry_run,
         )
 
-    async def _in_time(self, work: Callable[[OnEvent], Planning], on_event: OnEvent) -> Planning:
-        """Plan in a thread, within the time that the settings allow."""
+    async def _in_time(self, work: Callable[[OnEvent], T], on_event: OnEvent) -> T:
+        """Have the planner work in a thread, within the time that the settings allow."""
         seconds = self.config.limits.plan_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -488,14 +529,14 @@ def _status(outcomes: Sequence[Outcome], answer: Answer) -> str:
     return "done" if answer.complete else "in part" if any(o.status is Status.DONE for o in outcomes) else "not done"
 
 
-async def _in_thread(work: Callable[[OnEvent], Planning], on_event: OnEvent) -> Planning:
-    """Plan in a thread of its own; events come back to the loop's thread, and cancellation stops the decoding.
+async def _in_thread(work: Callable[[OnEvent], T], on_event: OnEvent) -> T:
+    """Work in a thread of its own; events come back to the loop's thread, and cancellation stops the decoding.
 
     A planner that does not heed it is left to itself after `GRACE_S`; what it writes goes nowhere.
     """
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
-    result: Future[Planning] = Future()
+    result: Future[T] = Future()
     result.set_running_or_notify_cancel()
 
     def forward(event: Event) -> None:

@@ -15,7 +15,7 @@ from pipeline.cli import approver, console, exit_status, json_option, outcomes_j
 from pipeline.config import Config
 
 if TYPE_CHECKING:
-    from pipeline.journal import RunRecord
+    from pipeline.journal import RunRecord, StepRecord
 
 
 @click.group()
@@ -53,19 +53,22 @@ def list_(config: Config, limit: int, as_json: bool) -> None:
 def show(config: Config, run: str, as_json: bool) -> None:
     """Show what became of each step of RUN."""
     from pipeline.journal import Journal
+    from pipeline.terminal import visible
 
     record = Journal.of(config.data_dir).run(run)
     if as_json:
         click.echo(json.dumps(_json(record), ensure_ascii=False, indent=2))
         return
-    click.echo(f"{record.id}  {record.status}\n  {record.request}")
-    for step, found in zip(record.plan.steps, record.steps, strict=True):
-        status = "in doubt" if found in record.in_doubt else found.status
-        click.echo(
-            f"  {step.text()}\n     {status}" + "".join(f": {text}" for text in (found.output, found.error) if text)
-        )
+    click.echo(f"{record.id}  {record.status}\n  {visible(record.request)}")
+    for attempt in record.attempts:
+        for step, found in zip(attempt.plan.steps, attempt.steps, strict=True):
+            status = _status(found, record)
+            said = "".join(f": {visible(text)}" for text in (found.output, found.error) if text)
+            click.echo(f"  {visible(step.text())}\n     {status}{said}")
+        if attempt is not record.attempts[-1]:
+            click.echo("  planned again")
     if record.answer:
-        click.echo(record.answer)
+        click.echo(visible(record.answer))
 
 
 @runs.command()
@@ -81,7 +84,7 @@ def resume(config: Config, run: str, yes: bool, as_json: bool) -> int:
     """
     from pipeline.events import ignore
     from pipeline.pipeline import Pipeline, leave
-    from pipeline.terminal import RunView, TerminalChooser, TerminalDoubter, can_ask
+    from pipeline.terminal import RunView, TerminalChooser, TerminalDoubter, can_ask, visible
 
     terminal = console()
     asked = can_ask()
@@ -99,7 +102,7 @@ def resume(config: Config, run: str, yes: bool, as_json: bool) -> int:
         click.echo(json.dumps(answer | {"complete": resumed.answer.complete}, ensure_ascii=False, indent=2))
     else:
         terminal.print("[bold]Answer[/]")
-        click.echo(resumed.answer.text)
+        click.echo(visible(resumed.answer.text))
     return exit_status(resumed.outcomes, resumed.answer.complete)
 
 
@@ -114,30 +117,45 @@ def undo(config: Config, run: str, as_json: bool) -> int:
     """
     from pipeline.errors import TinyAgentError
     from pipeline.journal import Journal, JournalError
+    from pipeline.spec import Effect
     from pipeline.tools.desktop.undo import take_back
 
     journal = Journal.of(config.data_dir)
-    record = journal.run(run)
-    changes = journal.changes(record.id)
-    if not changes:
-        raise JournalError(
-            f"{record.id} has nothing that can be taken back", fix="'tinyagent runs show' tells what it did"
-        )
-    results: list[dict[str, Any]] = []
-    for left, (row, change, number) in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
-        try:
-            said, done = take_back(change, config.data_dir), True
-            journal.taken_back(record.id, row, all_of_it=left == 0 and all(r["done"] for r in results))
-        except TinyAgentError as error:
-            said, done = str(error), False
-        results.append({"step": number, "done": done, "what": said})
+    log, record = journal.reopen(run)
+    status = record.status
+    try:
+        changes = journal.changes(record.id)
+        if not changes:
+            fix = "'tinyagent runs show' tells what it did"
+            raise JournalError(f"{record.id} has nothing that can be taken back", fix=fix)
+        results: list[dict[str, Any]] = []
+        for row, change, number in changes:
+            try:
+                what, done = take_back(change, config.data_dir), True
+                journal.taken_back(row)
+            except TinyAgentError as error:
+                what, done = str(error), False
+            results.append({"step": number, "done": done, "what": what})
+        tools = config.catalogue()
+        for step in record.steps:
+            effect = tools[step.tool].effect if step.tool in tools else Effect.SEND
+            if step.status == "done" and not step.changes and effect in (Effect.WRITE, Effect.SEND):
+                what = f"{step.tool} left nothing here that could be taken back"
+                results.append({"step": step.number, "done": False, "what": what})
+        taken = sum(result["done"] for result in results)
+        status = "taken back" if taken == len(results) else status
+    finally:
+        log.end(status, record.answer)
     if as_json:
         click.echo(json.dumps({"run": record.id, "changes": results}, ensure_ascii=False, indent=2))
     else:
         for result in results:
             click.echo(f"{'✓' if result['done'] else '✗'} {result['step']}. {result['what']}")
-    done = sum(result["done"] for result in results)
-    return 0 if done == len(results) else 3 if done else 1
+    return 0 if taken == len(results) else 3 if taken else 1
+
+
+def _status(step: StepRecord, record: RunRecord) -> str:
+    return "in doubt" if step.in_doubt and record.status != "running" else step.status
 
 
 def _json(record: RunRecord) -> dict[str, Any]:
@@ -147,17 +165,22 @@ def _json(record: RunRecord) -> dict[str, Any]:
         "now": record.now.isoformat(),
         "begun": record.begun.isoformat(),
         "status": record.status,
-        "plan": record.plan.text(),
-        "steps": [
+        "plans": [
             {
-                "number": step.number,
-                "tool": step.tool,
-                "status": "in doubt" if step in record.in_doubt else step.status,
-                "arguments": step.arguments,
-                "output": step.output,
-                "error": step.error,
+                "plan": attempt.plan.text(),
+                "steps": [
+                    {
+                        "number": step.number,
+                        "tool": step.tool,
+                        "status": _status(step, record),
+                        "arguments": step.arguments,
+                        "output": step.output,
+                        "error": step.error,
+                    }
+                    for step in attempt.steps
+                ],
             }
-            for step in record.steps
+            for attempt in record.attempts
         ],
         "answer": record.answer,
     }

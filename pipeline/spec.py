@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -241,17 +242,19 @@ class PythonTool(_Model):
         return value
 
 
+def _check_words(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError("write the command as a list, one argument an item; it is never given to a shell")
+    return value
+
+
+Words = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_check_words)]  # a program and its arguments
+
+
 class CommandTool(_Model):
     """A program, run without a shell; `{parameter}` in an argument is that argument's value."""
 
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    @field_validator("command", mode="before")
-    @classmethod
-    def _check(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            raise ValueError("write the command as a list, one argument an item; it is never given to a shell")
-        return value
+    command: Words
 
 
 class HttpTool(_Model):
@@ -271,8 +274,31 @@ class HttpTool(_Model):
         return value
 
 
+class McpServer(_Model):
+    """A server of the Model Context Protocol, and which of its tools is meant."""
+
+    command: Words  # starts the server, which then speaks on its input and output
+    tool: Annotated[str, Field(min_length=1)]
+
+    @field_validator("command")
+    @classmethod
+    def _check(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        for position, word in enumerate(command):
+            if found := re.search(r"\{\w+\}", word):
+                raise _FaultError(
+                    f"{found[0]} is not filled in: the server's tool gets its arguments by name", position
+                )
+        return command
+
+
+class McpTool(_Model):
+    """A tool of an MCP server, which is given the arguments by name."""
+
+    mcp: McpServer
+
+
 def _kind_of_implementation(value: Any) -> str | None:
-    kinds = ("python", "command", "url")
+    kinds = ("python", "command", "url", "mcp")
     found = [kind for kind in kinds if (kind in value if isinstance(value, dict) else hasattr(value, kind))]
     return found[0] if len(found) == 1 else None
 
@@ -296,11 +322,14 @@ class ToolSpec(_Model):
     )
     idempotent: bool = False  # whether two calls with one `ToolContext.key` act once
     implementation: Annotated[
-        Annotated[PythonTool, Tag("python")] | Annotated[CommandTool, Tag("command")] | Annotated[HttpTool, Tag("url")],
+        Annotated[PythonTool, Tag("python")]
+        | Annotated[CommandTool, Tag("command")]
+        | Annotated[HttpTool, Tag("url")]
+        | Annotated[McpTool, Tag("mcp")],
         Discriminator(
             _kind_of_implementation,
             custom_error_type="implementation",
-            custom_error_message="give one of 'python', 'command' and 'url'",
+            custom_error_message="give one of 'python', 'command', 'url' and 'mcp'",
         ),
     ]
 
@@ -625,7 +654,9 @@ def _explain(error: ErrorDetails) -> tuple[str, str | None]:
         case "tuple_type":
             return "a list is wanted", "write each item on a line of its own, after '- '"
         case "model_type" | "dict_type" | "mapping_type":
-            return "a mapping is wanted", _MAPPINGS.get(str(location[0]))
+            return "a mapping is wanted", _MAPPINGS.get(field if field == "mcp" else str(location[0]))
+        case "string_too_short" if context["min_length"] == 1:
+            return "is empty", None
         case "string_too_short":
             return f"is too short: at least {context['min_length']} characters are wanted", None
         case "string_too_long":
@@ -645,6 +676,7 @@ _MAPPINGS: Mapping[str, str] = {
     "returns": "write {type: …, description: …}",
     "coerces": "write {from: …}",
     "examples": "or just the request, in words",
+    "mcp": "write {command: […], tool: …}",
 }
 
 
@@ -652,13 +684,13 @@ def _fields(location: Sequence[str | int]) -> list[str]:
     """Return the fields that may stand where `location` ends."""
     model: type[_Model] = ToolSpec
     if len(location) > 1:
-        kind = location[1] if location[0] == "implementation" else location[0]
-        model = _MODELS[kind]
+        kind = location[1:-1] if location[0] == "implementation" else location[:1]
+        model = _MODELS[".".join(map(str, kind))]
     names = [field.alias or name for name, field in model.model_fields.items()]
     return [name for name in names if (model, name) != (Parameter, "list")]
 
 
-_MODELS: Mapping[str | int, type[_Model]] = {
+_MODELS: Mapping[str, type[_Model]] = {
     "parameters": Parameter,
     "returns": Returns,
     "coerces": Coercion,
@@ -666,6 +698,8 @@ _MODELS: Mapping[str | int, type[_Model]] = {
     "python": PythonTool,
     "command": CommandTool,
     "url": HttpTool,
+    "mcp": McpTool,
+    "mcp.mcp": McpServer,
 }
 
 

@@ -5,15 +5,15 @@ Takes a run's events, prints with rich; also asks for approvals there. Knows no 
 
 from __future__ import annotations
 
-import signal
+import asyncio
+import os
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from rich.console import Console
 from rich.markup import escape
-from rich.prompt import Confirm, Prompt
 
 from pipeline.effects import Approval, Proposal
 from pipeline.events import Event, Finished, Planned, Replanning, Selected, Started, Wrote
@@ -21,9 +21,6 @@ from pipeline.executor import Status
 from pipeline.journal import StepRecord
 from pipeline.pipeline import Doubt
 from pipeline.selection import Route, Selection
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MARKS = {
     Status.DONE: "[green]✓[/]",
@@ -61,20 +58,20 @@ class RunView:
                     self._heading("Plan", "as the model writes it")
                     self._console.print("  ", end="")
                     self._writing = True
-                indented = text.replace("\n", "\n  ")
+                indented = visible(text).replace("\n", "\n  ")
                 self._console.print(indented, end="", markup=False, highlight=False, style="dim")
             case Planned(plan):
                 self._end_writing()
                 self._heading("Full plan", "lookups, dates and defaults worked out")
                 for line in plan.text().splitlines():
-                    self._console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+                    self._console.print(f"  {escape(visible(line))}", highlight=False, soft_wrap=True)
                 if plan.steps:
                     self._heading("Steps", "")
             case Started():
                 pass  # a step's line stands when it is finished; the terminal keeps no line open
             case Finished(outcome):
                 note = outcome.output if outcome.status is Status.DONE else str(outcome.error or "declined")
-                short = " ".join((note or "").split())
+                short = visible(" ".join((note or "").split()))
                 short = short if len(short) <= 160 else short[:159] + "…"
                 line = f"  {_MARKS[outcome.status]} {outcome.step.number}. {outcome.step.tool}  [dim]{escape(short)}[/]"
                 self._console.print(line, highlight=False, soft_wrap=True)
@@ -98,15 +95,15 @@ class TerminalApprover:
         self._console = console
 
     async def __call__(self, proposal: Proposal, /) -> Approval | None:
-        """Ask; Ctrl-C stops the run."""
+        """Ask; anything but a yes is a no."""
         self._console.print(f"  [bold yellow]?[/] [bold]{proposal.tool.name}[/]", highlight=False)
-        for name, value in _shown(proposal.arguments, proposal.said).items():
-            self._console.print(f"      {name}: {escape(value)}", highlight=False, soft_wrap=True)
+        _print_arguments(self._console, _shown(proposal.arguments, proposal.said))
         for warning in proposal.warnings:
-            self._console.print(f"    [bold red]Careful:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-        # The question is asked in the event loop's own thread: a thread that waits for a key cannot be cancelled.
-        with _interruptible():
-            return proposal.approve() if Confirm.ask("    Do it?", console=self._console, default=False) else None
+            self._console.print(
+                f"    [bold red]Careful:[/] {escape(visible(warning))}", highlight=False, soft_wrap=True
+            )
+        answer = await _answer(self._console, "    Do it? [y/n] (n): ")
+        return proposal.approve() if answer.casefold() in ("y", "yes") else None
 
 
 class TerminalChooser:
@@ -116,16 +113,13 @@ class TerminalChooser:
         self._console = console
 
     async def __call__(self, question: str, candidates: Sequence[str], /) -> str | None:
-        """Ask; an empty answer is none of them."""
-        self._console.print(f"  [bold yellow]?[/] {escape(question)}", highlight=False, soft_wrap=True)
+        """Ask; anything but one of the numbers is none of them."""
+        self._console.print(f"  [bold yellow]?[/] {escape(visible(question))}", highlight=False, soft_wrap=True)
         for number, candidate in enumerate(candidates, 1):
-            self._console.print(f"      {number}. {escape(candidate)}", highlight=False, soft_wrap=True)
-        numbers = [str(number) for number in range(1, len(candidates) + 1)]
-        with _interruptible():
-            answer = Prompt.ask(
-                "    Which?", console=self._console, choices=[*numbers, ""], default="", show_choices=False
-            )
-        return candidates[int(answer) - 1] if answer else None
+            self._console.print(f"      {number}. {escape(visible(candidate))}", highlight=False, soft_wrap=True)
+        answer = await _answer(self._console, "    Which number? (none): ")
+        numbers = {str(number): candidate for number, candidate in enumerate(candidates, 1)}
+        return numbers.get(answer)
 
 
 class TerminalDoubter:
@@ -140,16 +134,51 @@ class TerminalDoubter:
             f"  [bold yellow]?[/] [bold]{step.tool}[/] broke off; it may have been done. Look whether it was.",
             highlight=False,
         )
-        for name, value in _shown(step.arguments or {}).items():
-            self._console.print(f"      {name}: {escape(value)}", highlight=False, soft_wrap=True)
-        with _interruptible():
-            answer = Prompt.ask(
-                "    Was it done, shall it be done again, or be left?",
-                console=self._console,
-                choices=[choice.value for choice in Doubt],
-                default=Doubt.LEAVE.value,
-            )
-        return Doubt(answer)
+        _print_arguments(self._console, _shown(step.arguments or {}))
+        answer = await _answer(
+            self._console, "    Was it done, shall it be done again, or be left? [done/again/leave] (leave): "
+        )
+        return Doubt(answer) if answer in {choice.value for choice in Doubt} else Doubt.LEAVE
+
+
+async def _answer(console: Console, question: str) -> str:
+    """Ask and return the line that is typed, stripped; "" at the end of input.
+
+    The event loop goes on meanwhile, and what was typed before the question stood there is no answer to it.
+    """
+    console.print(question, end="", markup=False, highlight=False)
+    console.file.flush()
+    handle = sys.stdin.fileno()
+    with suppress(ImportError, OSError):
+        import termios
+
+        termios.tcflush(handle, termios.TCIFLUSH)
+    loop = asyncio.get_running_loop()
+    typed = bytearray()
+    while b"\n" not in typed:
+        ready = loop.create_future()
+        loop.add_reader(handle, lambda ready=ready: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_reader(handle)
+        if not (piece := os.read(handle, 4096)):
+            break
+        typed += piece
+    return typed.decode(errors="replace").partition("\n")[0].strip()
+
+
+def visible(text: str) -> str:
+    """Return a text with what a terminal would obey, or would turn around, made visible; line breaks and tabs stay."""
+    return "".join(
+        c
+        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp", "Cs") or c in _JOINERS
+        else f"\\u{ord(c):04x}"
+        for c in text
+    )
+
+
+_JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 def can_ask() -> bool:
@@ -191,11 +220,10 @@ def _shown(arguments: Mapping[str, object], said: Mapping[str, str] | None = Non
     }
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a question at once; asyncio's own handler would wait for the answer."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _print_arguments(console: Console, shown: Mapping[str, str]) -> None:
+    """Print arguments, each line of a longer one behind a bar, so that none can pass for another."""
+    for name, value in shown.items():
+        first, *more = visible(value).split("\n")
+        console.print(f"      {name}: {escape(first)}", highlight=False, soft_wrap=True)
+        for line in more:
+            console.print(f"      [dim]│[/] {escape(line)}", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.effects import Approval, Approver, Proposal, Rule, approve_all, decline_all, needs_approval
+from pipeline.effects import Approval, Approver, Proposal, Rule, approve_all, chooses, decline_all, needs_approval
 from pipeline.executor import EffectTimeout, Executor, InputMissing, Limits, Outcome, RunTimeout, Status, StepTimeout
 from pipeline.plan import Plan, PlanError, Ref, Step, Template, parse_plan
 from pipeline.spec import Catalogue, Effect, ToolSpec
@@ -89,7 +89,7 @@ def open_gate(context: ToolContext, /, *, text: str) -> str:
 
 LOOK_UP = tool("look_up", "name")
 SEND = tool("send", "*to text", effect="send")
-TOOLS = Catalogue([LOOK_UP, SEND, tool("meet"), tool("wait"), tool("open_gate", "text")])
+TOOLS = Catalogue([LOOK_UP, SEND, tool("meet"), tool("wait"), tool("open_gate", "text", app="doors")])
 
 
 def run(
@@ -204,7 +204,7 @@ def test_a_step_that_takes_too_long_fails_or_is_in_doubt(effect: str, status: St
     world.gate.set()
     assert outcome.status is status
     assert isinstance(outcome.error, kind)
-    assert outcome.error.mendable is (effect == "read")
+    assert not outcome.error.mendable
     assert outcome.output is None
     assert "did not finish within 0.05 s" in str(outcome.error)
 
@@ -245,7 +245,7 @@ def test_a_declined_step_is_not_run_and_neither_is_what_needs_it() -> None:
     world = World()
     outcomes = run('1. send(["5"], "Hi")\n2. look_up("$1")\n3. look_up("Ana")\n4. join()', world, approve=decline_all)
     assert statuses(outcomes) == [Status.DECLINED, Status.SKIPPED, Status.DONE]
-    assert str(outcomes[1].error) == "look_up was not started: it needs step 1, send, which was declined"
+    assert str(outcomes[1].error) == "look_up was not started: it needs step 1, send, which was not approved"
     assert world.calls == [("look_up", "Ana")]
 
 
@@ -364,6 +364,15 @@ def test_a_rule_saves_the_question_for_those_whom_it_names() -> None:
         run('1. phone_of("Boss")\n2. text_to(["$1"], "Hi")\n3. join()', tools=PEOPLE, approve=never, rules=[rule])
 
 
+def test_to_forbid_one_value_that_fits_is_enough() -> None:
+    """However a number is grouped; adding a recipient is no way around."""
+    rules = [Rule.model_validate({"do": "deny", "where": {"to": ["+34600*"]}}), Rule.model_validate({"do": "allow"})]
+    (outcome,) = run('1. text_to(["555", "+34 600-123"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
+    assert outcome.status is Status.DECLINED
+    (outcome,) = run('1. text_to(["555"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
+    assert outcome.status is Status.DONE
+
+
 def test_the_first_rule_that_fits_counts() -> None:
     rules = [Rule.model_validate({"do": "deny", "effect": "send"}), Rule.model_validate({"do": "allow"})]
     (outcome,) = run('1. text_to(["555"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
@@ -407,7 +416,21 @@ def test_a_recipient_out_of_a_note_is_named_and_no_rule_lets_it_pass(plan: str) 
     [proposal] = asked
     assert proposal.chosen_by_data == ("to",)
     assert "to comes from your tests, not from your request" in proposal.warnings
-    assert run(plan, tools=PEOPLE, approve=approve_all)[2].status is Status.DECLINED  # --yes is no yes to that
+    unattended = run(plan, tools=PEOPLE, approve=approve_all)[2]  # --yes is no yes to that
+    assert unattended.status is Status.DECLINED
+    assert "nobody was there to approve it; to comes from your tests" in str(unattended.error)
+
+
+def test_an_address_or_an_option_chooses() -> None:
+    def made(implementation: dict[str, Any]) -> ToolSpec:
+        return tool("made", "text", implementation=implementation)
+
+    text = made({"python": "a:b"}).parameters[0]
+    assert not chooses(text, made({"command": ["say", "--", "{text}"]}))
+    assert not chooses(text, made({"command": ["say", "--text={text}"]}))
+    assert chooses(text, made({"command": ["say", "{text}"]}))
+    assert chooses(text, made({"url": "https://a.example/{text}"}))
+    assert not chooses(text, made({"url": "https://a.example/", "method": "POST", "body": {"text": "{text}"}}))
 
 
 # --- while the plan is being written -------------------------------------------------------------------------
@@ -457,6 +480,39 @@ def test_an_early_read_that_fails_fails_its_step() -> None:
 
     outcomes = asyncio.run(main())
     assert statuses(outcomes) == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
+
+
+@pytest.mark.parametrize("do", ["deny", "ask"])
+def test_a_read_that_a_rule_is_about_does_not_start_early(do: str) -> None:
+    world = World()
+
+    async def main() -> Outcome:
+        plan = parse_plan('1. look_up("Ana")\n2. join()')
+        rules = [Rule.model_validate({"do": do, "tool": "look_up"})]
+        async with Executor(TOOLS, world.context(), decline_all, rules=rules) as executor:
+            executor.foresee(plan)
+            await asyncio.sleep(0.02)
+            [outcome] = await executor.run(plan)
+            return outcome
+
+    assert asyncio.run(main()).status is Status.DECLINED
+    assert world.calls == []
+
+
+def test_what_an_earlier_step_changes_is_read_afterwards() -> None:
+    """Of one app, in the order of the plan, and never early."""
+    world = World()
+    plan = parse_plan('1. send(["5"], "Hi")\n2. look_up("Ana")\n3. send(["6"], "Ho")\n4. join()')
+
+    async def main() -> None:
+        async with Executor(TOOLS, world.context(), approve_all) as executor:
+            executor.foresee(plan)
+            await asyncio.sleep(0.02)
+            assert world.calls == []
+            await executor.run(plan)
+
+    asyncio.run(main())
+    assert [call[0] for call in world.calls] == ["send", "look_up", "send"]
 
 
 # --- limits, retries, another plan ---------------------------------------------------------------------------

@@ -37,10 +37,18 @@ def test_runs_are_listed_and_shown(command: Any, data_dir: Path, now: datetime) 
 
     shown = json.loads(command("show", run, "--json").stdout)
     assert shown["request"] == REQUEST
-    assert [step["status"] for step in shown["steps"]] == ["done"] * 5
-    assert shown["steps"][2]["arguments"]["message"] == "I'm late"
+    [plan] = shown["plans"]
+    assert [step["status"] for step in plan["steps"]] == ["done"] * 5
+    assert plan["steps"][2]["arguments"]["message"] == "I'm late"
     text = command("show").stdout  # the last one
-    assert declined in text and "declined" in text and "join" not in text
+    assert declined in text and "nobody was there to approve it" in text and "join" not in text
+
+
+def test_what_nobody_was_there_to_approve_is_asked_about_again(command: Any, data_dir: Path, now: datetime) -> None:
+    scripted(data_dir).run(REQUEST, now, approve=decline_all)
+    result = command("resume", "--yes", "--json")
+    assert result.return_value == 0, result.output
+    assert effects(data_dir) == {"send_sms": 1, "create_reminder": 1, "create_note": 1}
 
 
 def test_a_run_is_gone_on_with(command: Any, data_dir: Path, now: datetime) -> None:
@@ -63,9 +71,9 @@ def test_a_run_is_taken_back_once(command: Any, data_dir: Path, now: datetime) -
     assert result.return_value == 0, result.output
     assert effects(data_dir) == {"send_sms": 0, "create_reminder": 0, "create_note": 0}
     assert len(json.loads(result.stdout)["changes"]) == 3
-    again = command("undo")
-    assert isinstance(again.exception, TinyAgentError)
-    assert "nothing that can be taken back" in str(again.exception)
+    assert json.loads(command("list", "--json").stdout)[0]["status"] == "taken back"
+    for again in ("undo", "resume"):
+        assert isinstance(command(again).exception, TinyAgentError)
 
 
 def test_what_cannot_be_taken_back_is_said(command: Any, data_dir: Path, now: datetime) -> None:

@@ -136,7 +136,8 @@ class Log:
 
     run = "a run"
 
-    def __init__(self) -> None:
+    def __init__(self, began: list[int]) -> None:
+        self._began = began
         self.intended: list[int] = []
         self.finished: dict[int, Outcome] = {}
 
@@ -144,6 +145,7 @@ class Log:
         return f"key-{step.number}"
 
     def intend(self, proposal: Proposal) -> None:
+        assert proposal.step.number not in self._began  # on record before the effect
         self.intended.append(proposal.step.number)
 
     def finish(self, outcome: Outcome, changes: Sequence[Change] = ()) -> None:
@@ -156,7 +158,7 @@ class Log:
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_schedule(world: World, cancelled_at: int | None, early: bool) -> None:
     """The run is cancelled when its `cancelled_at`-th step starts, if ever; `early`, its reads start beforehand."""
-    plan, log = world.plan(), Log()
+    plan, log = world.plan(), Log(world.began)
     starts = 0
 
     async def approve(proposal: Proposal, /) -> Approval | None:
@@ -206,7 +208,7 @@ def test_any_schedule(world: World, cancelled_at: int | None, early: bool) -> No
         assert began[number] <= (2 if mine.effect == "read" and mine.behaviour == "is away once" else 1)
         if needs_approval(TOOLS[plan.steps[number - 1].tool].effect) and began[number]:
             assert mine.approved
-            assert number in log.intended  # before the effect, so that a crash would leave it in doubt
+            assert number in log.intended
         for needed in mine.inputs:
             if began[number]:
                 assert needed in world.ended

@@ -16,6 +16,7 @@ from pipeline.spec import (
     CommandTool,
     Effect,
     HttpTool,
+    McpTool,
     SpecError,
     ToolSpec,
     Type,
@@ -103,6 +104,12 @@ def test_an_http_tool_is_a_url_with_places_for_arguments() -> None:
         implementation={"url": "https://wttr.example/{city}", "headers": {"Accept": "text/plain"}},
     )
     assert isinstance(spec.implementation, HttpTool) and spec.implementation.method == "GET"
+
+
+def test_a_tool_of_an_mcp_server_is_the_command_of_the_server_and_its_name_there() -> None:
+    spec = tool(implementation={"mcp": {"command": ["my-server", "--stdio"], "tool": "get_weather"}})
+    assert isinstance(spec.implementation, McpTool)
+    assert spec.implementation.mcp.command == ("my-server", "--stdio")
 
 
 def test_the_digest_changes_with_anything_in_the_spec(tmp_path: Path) -> None:
@@ -402,13 +409,45 @@ WRONG = {
         change('command: [ping, "-c{count}", "{host}"]', "python: ping"),
         "14: implementation.python: write it as 'package.module:function'; only {backend} is filled in",
     ),
+    "an MCP server that is a word": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: my-server"),
+        "14: implementation.mcp: a mapping is wanted (write {command: […], tool: …})",
+    ),
+    "an MCP server without a tool": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [my-server]}"),
+        "14: implementation.mcp.tool: is missing (add a line 'tool: …')",
+    ),
+    "an MCP server with a tool of no name": (
+        change('command: [ping, "-c{count}", "{host}"]', 'mcp: {command: [my-server], tool: ""}'),
+        "14: implementation.mcp.tool: is empty",
+    ),
+    "an MCP server for a shell": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: my-server --stdio, tool: ping}"),
+        "14: implementation.mcp.command: write the command as a list, one argument an item; it is never given to a shell",
+    ),
+    "an MCP server of nothing": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [], tool: ping}"),
+        "14: implementation.mcp.command: is empty",
+    ),
+    "an MCP server whose command has a place for an argument": (
+        change('command: [ping, "-c{count}", "{host}"]', 'mcp: {tool: ping, command: [my-server, "--to={host}"]}'),
+        "14: implementation.mcp.command.1: {host} is not filled in: the server's tool gets its arguments by name",
+    ),
+    "a misspelt field of an MCP server": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [my-server], tol: ping}"),
+        "14: implementation.mcp.tol: there is no such field; there are command, tool (did you mean 'tool'?)",
+    ),
+    "a field beside an MCP server": (
+        change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [my-server], tool: ping}") + "  env: {}\n",
+        "15: implementation.env: there is no such field; there are mcp",
+    ),
     "an implementation of no kind": (
         change("  command:", "  cmd:"),
-        "13: implementation: give one of 'python', 'command' and 'url'",
+        "13: implementation: give one of 'python', 'command', 'url' and 'mcp'",
     ),
     "an implementation of two kinds": (
         PING + "  python: net:ping\n",
-        "13: implementation: give one of 'python', 'command' and 'url'",
+        "13: implementation: give one of 'python', 'command', 'url' and 'mcp'",
     ),
     "a field of another kind of implementation": (
         PING + "  headers: {}\n",

@@ -138,10 +138,10 @@ def test_wrong_credentials_are_told_and_not_shown(zoom: Zoom, settings: dict[str
     [
         ((400, {"code": 300, "message": "Validation Failed."}), InvalidArgument, "Validation Failed"),
         ((429, {"code": 429, "message": "You have reached the limit."}), Unavailable, "reached the limit"),
-        ((500, "<html>oops</html>"), Unavailable, "500"),
-        ((201, {"id": 1}), Unavailable, "no link"),
-        ((201, ["not", "an", "object"]), Unavailable, "no link"),
-        ((201, {"join_url": "javascript:alert(1)"}), Unavailable, "no link"),
+        ((500, "<html>oops</html>"), InDoubt, "500"),
+        ((201, {"id": 1}), InDoubt, "no link"),
+        ((201, ["not", "an", "object"]), InDoubt, "no link"),
+        ((201, {"join_url": "javascript:alert(1)"}), InDoubt, "no link"),
         ((0, None), InDoubt, "did not answer"),
     ],
 )

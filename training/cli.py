@@ -325,6 +325,7 @@ def _measured_on(rows: Path, base: Path) -> Callable[[Path], dict[str, float]]:
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--plans", type=FILE, help="Plans that 'tinyagent plan --batch' wrote, in place of planning now.")
 @click.option("--prefix", default="", help="Only rows whose id begins so.")
+@click.option("--needing", multiple=True, metavar="TOOL", help="Only rows whose plan calls one of these tools.")
 @click.option("--split", default="test", show_default=True, help="Of a corpus file.")
 @click.option("--limit", type=int, help="At most so many rows of each file.")
 @click.option("--out", type=FOLDER, help="Folder for the report, as JSON and as Markdown.")
@@ -335,6 +336,7 @@ def eval_(
     files: tuple[Path, ...],
     plans: Path | None,
     prefix: str,
+    needing: tuple[str, ...],
     split: str,
     limit: int | None,
     out: Path | None,
@@ -349,8 +351,10 @@ def eval_(
 
         cases = [case for file in files for case in read_cases(file, split=split, limit=limit)]
         cases = [case for case in cases if str(case.request.id).startswith(prefix)]
+        if needing:
+            cases = [case for case in cases if any(step["tool"] in needing for gold in case.golds for step in gold)]
         if not cases:
-            raise ConfigError(f"no row's id begins with {prefix!r}", fix="leave --prefix out")
+            raise ConfigError("no row is left to evaluate", fix="leave --prefix and --needing out")
         pipeline = Pipeline(config)
         if plans:
             evaluation = Evaluation(compare(cases, _lines(plans), pipeline.tools))

@@ -8,6 +8,7 @@ knows nothing of plans, planners or approvals.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -96,9 +97,13 @@ class Change:
 
     path: Path
     created: bool  # the file was not there before
-    removed: bytes  # what stood in the file where `inserted` stands now
-    inserted: bytes
+    removed: bytes = b""  # what stood in the file where `inserted` stands now
+    inserted: bytes = b""
+    before: bytes = b""  # what stands right before it, a little of it
+    digest: str = ""  # SHA-256 of a file that was created, in hexadecimal
 
+
+CONTEXT = 32  # bytes before an insertion, by which its place is known again
 
 _changes: ContextVar[list[Change] | None] = ContextVar("changes", default=None)
 
@@ -118,11 +123,22 @@ def record(path: Path, before: bytes | None, after: bytes) -> None:
     """Report that the content of a file, None where there was no file, became another."""
     if _changes.get() is None:
         return
-    old, created = before or b"", before is None
-    start = next((i for i, (a, b) in enumerate(zip(old, after, strict=False)) if a != b), min(len(old), len(after)))
-    most = min(len(old), len(after)) - start
-    end = next((i for i in range(most) if old[-1 - i] != after[-1 - i]), most)
-    report(Change(path, created, old[start : len(old) - end], after[start : len(after) - end]))
+    if before is None:
+        report(Change(path, created=True, digest=hashlib.sha256(after).hexdigest()))
+        return
+    start = _common(before, after)
+    end = min(_common(before[::-1], after[::-1]), len(before) - start, len(after) - start)
+    removed, inserted = before[start : len(before) - end], after[start : len(after) - end]
+    report(Change(path, False, removed, inserted, after[max(0, start - CONTEXT) : start]))
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many bytes two texts begin with in common, by halving."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
 
 
 def report(change: Change) -> None:

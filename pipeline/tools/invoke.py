@@ -1,8 +1,8 @@
 """Runs a tool: its spec and a call's arguments → its output as text.
 
 One function a kind of implementation: a Python function in a thread or a process, a program without a shell, an HTTP
-request. Whether and when a tool may run, and for how long, is its caller's to say (see
-`pipeline.executor`); here it ends when it is done or cancelled.
+request; tools of MCP servers are in `pipeline.tools.mcp`. Whether and when a tool may run, and for how long, is its
+caller's to say (see `pipeline.executor`); here it ends when it is done or cancelled.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from contextlib import suppress
 from contextvars import copy_context
 from tempfile import TemporaryFile
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from pipeline.errors import TinyAgentError
-from pipeline.spec import CommandTool, HttpTool, PythonTool, ToolSpec
+from pipeline.spec import CommandTool, HttpTool, McpTool, PythonTool, ToolSpec
 from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, ToolError, Unavailable, Unreachable
 
 GRACE_S = 1.0  # between the request to terminate and the kill of a program that is cancelled
@@ -35,8 +35,8 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str) -> str:
     """Run a tool and return its output.
 
-    When cancelled, a program or process is ended with all that it started, and a request is dropped. A Python thread
-    cannot be stopped: it is left to itself and its result is discarded.
+    When cancelled, a program, process or server is ended with all that it started, and a request is dropped. A Python
+    thread cannot be stopped: it is left to itself and its result is discarded.
 
     Args:
         spec: The tool.
@@ -46,6 +46,7 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
 
     Raises:
         ToolError: It could not be run, or it failed.
+        MissingExtra: It is a tool of an MCP server, and the package `mcp` is not installed.
         TinyAgentError: What else a Python tool raises of this kind.
     """
     match spec.implementation:
@@ -58,6 +59,10 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
             return await _command(spec.name, command, arguments)
         case HttpTool() as request:
             return await _http(spec.name, request, arguments, context.key)
+        case McpTool(mcp=server):
+            from pipeline.tools import mcp
+
+            return await mcp.call(spec.name, server, arguments)
 
 
 def call_python(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
@@ -75,8 +80,8 @@ def call_python(tool: str, place: str, arguments: Mapping[str, object], context:
         return "" if result is None else result if isinstance(result, str) else _json(result)
     except TinyAgentError:
         raise
-    except BaseException as error:
-        raise ToolError(f"{tool} failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # a fault in the tool: who knows how far it came
+        raise InDoubt(f"{tool} failed: {type(error).__name__}: {error}") from error
 
 
 async def _in_thread(work: Callable[[], str]) -> str:
@@ -102,19 +107,24 @@ async def _in_process(tool: str, place: str, arguments: Mapping[str, object], co
     """Call a Python function in a fresh interpreter (see `pipeline.tools.worker`), which dies with the call."""
     from pipeline.tools.worker import answer, question
 
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "pipeline.tools.worker",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the folder that one happens to be in is no place to import from
+            "-m",
+            "pipeline.tools.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+    except OSError as error:
+        raise Unavailable(f"{tool}: no process can be started: {error.strerror}", fix="close some programs") from error
     try:
         said, _ = await process.communicate(question(tool, place, arguments, context))
     except asyncio.CancelledError:
-        await _end(process)
+        await end(process)
         raise
     return answer(tool, said, process.returncode)
 
@@ -139,30 +149,35 @@ async def _command(tool: str, command: CommandTool, arguments: Mapping[str, obje
         try:
             status = await process.wait()
         except asyncio.CancelledError:
-            await _end(process)
+            await end(process)
             raise
         output.seek(0)
-        errors.seek(0)
         if status:
-            lines = errors.read().decode(errors="replace").split("\n")
-            said = next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")
-            raise ToolError(f"{tool}: {argv[0]} failed with status {status}: {said}")
+            raise ToolError(f"{tool}: {argv[0]} failed with status {status}: {last_line(errors)}")
         return output.read().decode(errors="replace").strip()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+def last_line(errors: IO[bytes]) -> str:
+    """Return the last line that a program wrote there: mostly what was wrong."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
     """End a program and all that it started: ask, and after `GRACE_S` or at a second cancellation kill."""
     try:
-        _signal(process, signal.SIGTERM)
+        signal_group(process, signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await process.wait()
     finally:
-        _signal(process, signal.SIGKILL)  # the group may outlive the program that leads it
+        signal_group(process, signal.SIGKILL)  # the group may outlive the program that leads it
         await process.wait()
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def signal_group(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal to a program that leads a session of its own, and to all that it started."""
     with suppress(ProcessLookupError, PermissionError):  # macOS answers the latter when only zombies are left
         os.killpg(process.pid, number)
 
@@ -196,7 +211,11 @@ async def _http(tool: str, request: HttpTool, arguments: Mapping[str, object], k
         raise InvalidArgument(f"{tool}: an argument cannot be sent: {error}") from error
     if not response.is_success:
         said = response.text.strip().split("\n")[0][:200] or response.reason_phrase
-        kind = Unreachable if response.status_code in (429, 502, 503) else ToolError
+        # A refusal (4xx) has no effect; with anything else, a service may have come some way.
+        refused = 400 <= response.status_code < 500 and response.status_code != httpx.codes.REQUEST_TIMEOUT
+        kind = (
+            Unreachable if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ToolError if refused else InDoubt
+        )
         raise kind(f"{tool}: {host} answered {response.status_code}: {said}")
     return response.text
 

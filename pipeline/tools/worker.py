@@ -17,7 +17,7 @@ from typing import Any
 
 import pipeline.tools.context as errors
 from pipeline.errors import TinyAgentError
-from pipeline.tools.context import Ambiguous, ToolContext, ToolError, recording, report
+from pipeline.tools.context import Ambiguous, InDoubt, ToolContext, ToolError, recording, report
 
 
 def question(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> bytes:
@@ -29,8 +29,7 @@ def question(tool: str, place: str, arguments: Mapping[str, object], context: To
         "settings": context.settings,
         "key": context.key,
     }
-    paths = [path for path in sys.path if path]
-    call = {"tool": tool, "place": place, "arguments": dict(arguments), "context": lent, "paths": paths}
+    call = {"tool": tool, "place": place, "arguments": dict(arguments), "context": lent}
     return json.dumps(call, default=str).encode()
 
 
@@ -38,15 +37,18 @@ def answer(tool: str, said: bytes, status: int | None) -> str:
     """Return the output that a worker's answer holds, and report the changes that its tool made.
 
     Raises:
-        ToolError: The tool raised it there, or the process died.
+        ToolError: The tool raised it there.
+        InDoubt: The process died.
     """
     try:
         found = json.loads(said)
     except ValueError:
-        raise ToolError(f"{tool}: its process ended with status {status} and no answer") from None
+        raise InDoubt(
+            f"{tool}: its process ended with status {status} and no answer", fix="it may have done what was asked: look"
+        ) from None
     for change in found["changes"]:
-        parts = {name: base64.b64decode(change[name]) for name in ("removed", "inserted")}
-        report(errors.Change(Path(change["path"]), change["created"], **parts))
+        parts = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
+        report(errors.Change(Path(change["path"]), change["created"], **parts, digest=change["digest"]))
     if "output" in found:
         return str(found["output"])
     kind = getattr(errors, found["kind"], ToolError)
@@ -63,7 +65,6 @@ def main() -> None:
     call = json.load(sys.stdin)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the tool prints is no part of the answer
-    sys.path[:] = call["paths"]
     lent = call["context"]
     context = ToolContext(
         Path(lent["data_dir"]),
@@ -86,6 +87,8 @@ def main() -> None:
             "created": change.created,
             "removed": base64.b64encode(change.removed).decode(),
             "inserted": base64.b64encode(change.inserted).decode(),
+            "before": base64.b64encode(change.before).decode(),
+            "digest": change.digest,
         }
         for change in changes
     ]

@@ -79,7 +79,7 @@ def get_zoom_meeting_link(
         )
     url = answer.get("join_url")
     if not isinstance(url, str) or urlsplit(url).scheme != "https":
-        raise Unavailable("Zoom made the meeting and gave no link to it", fix=f"see {_MEETINGS_PAGE}")
+        raise InDoubt("Zoom made the meeting and gave no link to it", fix=f"see {_MEETINGS_PAGE}")
     return url
 
 
@@ -138,6 +138,8 @@ def _post(client: httpx.Client, url: str, *, if_lost: str, acts: bool, **request
         raise Unavailable(said, fix=f"the credentials are wrong or have run out: {_HOW_TO_GET_ONE}")
     if status in {400, 422}:
         raise InvalidArgument(said)
+    if status >= 500 and acts:
+        raise InDoubt(said, fix=if_lost)
     raise Unavailable(said, fix="try again later")
 
 

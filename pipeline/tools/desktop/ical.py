@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from icalendar import Calendar, Component
 
-from pipeline.tools.context import ToolContext, Unavailable
+from pipeline.tools.context import Change, ToolContext, Unavailable, report
 from pipeline.tools.desktop import names, store
 
 _PRODID = "-//TinyAgent at the edge//desktop tools//EN"
@@ -44,7 +44,11 @@ def add(data_dir: Path, folder: str, title: str, component: Component) -> str:
         before = store.read_bytes(path) if store.is_file(path) else empty
         _check(path, before)
         head, end, tail = before.rpartition(_END)
-        if f"UID:{component['uid']}\r\n".encode() not in before:
+        if f"UID:{component['uid']}\r\n".encode() in before:
+            report(
+                Change(path, created=False, inserted=component.to_ical())
+            )  # so that it can be taken back all the same
+        else:
             store.replace(path, head + component.to_ical() + end + tail, empty=empty)
     return store.title_of(path.stem)
 

@@ -6,9 +6,10 @@ again, wherever they stand by now, so that what was added later stays. Where tha
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from pipeline.tools.context import Change, ToolError
+from pipeline.tools.context import CONTEXT, Change, ToolError
 from pipeline.tools.desktop import store
 
 
@@ -27,11 +28,20 @@ def take_back(change: Change, data_dir: Path) -> str:
         if not store.is_file(change.path):
             raise CannotUndo(f"{change.path} is not there any more", fix="nothing is left to take back there")
         now = store.read_bytes(change.path)
-        if change.created and now == change.inserted:
+        if change.created:
+            if hashlib.sha256(now).hexdigest() != change.digest:
+                raise _changed(change.path)
             with store.refusals(change.path, "remove"):
                 change.path.unlink()
             return f"removed {change.path}"
-        if not change.inserted or now.count(change.inserted) != 1:
-            raise CannotUndo(f"{change.path} has been changed since", fix="take it back by hand")
-        store.replace(change.path, now.replace(change.inserted, change.removed))
+        # A few bytes may well stand elsewhere too, so what stands before them must be the same; a long insertion is known by itself.
+        known = change.inserted if len(change.inserted) > CONTEXT else change.before + change.inserted
+        if not change.inserted or now.count(known) != 1:
+            raise _changed(change.path)
+        at = now.index(known) + len(known) - len(change.inserted)
+        store.replace(change.path, now[:at] + change.removed + now[at + len(change.inserted) :])
         return f"took it out of {change.path}"
+
+
+def _changed(path: Path) -> CannotUndo:
+    return CannotUndo(f"{path} has been changed since", fix="take it back by hand")
