@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -46,7 +46,7 @@ class Classification:
 
 
 class ToolClassifier:
-    """The exported model. Reads nothing from disk after `load`; calls do not change it.
+    """The exported model. Reads nothing from disk after `load`. It embeds texts for an index as well, with its second head.
 
     Args:
         session: The ONNX Runtime session.
@@ -66,6 +66,7 @@ class ToolClassifier:
         self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
         self._words = frozenset(facts["words"])
+        self._last: tuple[str | None, NDArray[np.float32]] = (None, np.zeros(0, np.float32))  # text and embedding
 
     @classmethod
     def load(cls, folder: Path = ARTEFACT, *, threads: int = 1, alpha: float | None = None) -> Self:
@@ -107,11 +108,23 @@ class ToolClassifier:
     def __call__(self, text: str) -> Classification:
         """Classify one request. Takes any text, the empty one included."""
         logits, embedding, truncated = self.run(text)
+        self._last = (text, embedding)
         said = dict(zip(self._labels, self.scaling(logits).tolist(), strict=True))
         lookups = {label.removeprefix(IMPLIED): p for label, p in said.items() if label.startswith(IMPLIED)}
         words = words_of(text)
-        known = sum(word in self._words for word in words) / len(words) if words else 1.0
+        known = sum(word in self._words for word in words) / len(words) if words else 0.0
         return Classification({name: said[name] for name in self.labels}, lookups, embedding, known, truncated)
+
+    @property
+    def digest(self) -> str:
+        """Of the model: embeddings of another one cannot be compared with this one's."""
+        return self.encoder
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, shape (len(texts), dimensions), as an index wants them; the last text's costs nothing again."""
+        last, vector = self._last
+        vectors = [vector if text == last else self.run(text)[1] for text in texts]
+        return np.stack(vectors) if vectors else np.zeros((0, len(self.run("")[1])), np.float32)
 
     def threshold_at(self, alpha: float) -> float:
         """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool.

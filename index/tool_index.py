@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,10 +25,10 @@ from pipeline.spec import Catalogue
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 4  # indexes of earlier catalogues that stay on disk
 NEAREST = 256  # entries that a search looks at: a tool has a handful, a request needs a handful of tools
-# From so many entries on, the search is by a graph of neighbours (HNSW) and no longer over all of them: see `make bench-index`.
+# From so many entries on, the search is by a graph of neighbours (HNSW) and no longer over all of them: see `benchmarks.index_scale`.
 GRAPH_FROM = 50_000
 
 
@@ -119,8 +120,17 @@ class ToolIndex:
             owners, texts = meta["owners"], meta["texts"]
             if vectors.ndim != 2 or not len(vectors) == len(owners) == len(texts):
                 return None
+            if hashlib.sha256(vectors.tobytes()).hexdigest() != meta["vectors"]:
+                return None
             return cls(embedder, owners, vectors, texts, meta["catalogue"], _read_graph(folder, len(vectors)))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            BadZipFile,
+        ):  # what a file that was cut off may raise
             return None
 
     def save(self, folder: Path) -> None:
@@ -137,6 +147,7 @@ class ToolIndex:
                 "catalogue": self.catalogue,
                 "owners": self.owners,
                 "texts": self.texts,
+                "vectors": hashlib.sha256(self.vectors.tobytes()).hexdigest(),
             }
             (made / "entries.json").write_text(json.dumps(meta), "utf-8")
             np.save(made / "vectors.npy", self.vectors, allow_pickle=False)

@@ -248,22 +248,25 @@ def plan(
 
 @cli.command()
 @click.argument("request")
+@click.option("--after", "earlier", multiple=True, metavar="TEXT", help="An earlier request that this one follows up.")
 @click.option("--explain", is_flag=True, help="Show every tool's score.")
 @json_option
 @settings_options
-def select(config: Config, request: str, explain: bool, as_json: bool) -> None:
+def select(config: Config, request: str, earlier: tuple[str, ...], explain: bool, as_json: bool) -> None:
     """Show which tools REQUEST needs, and why."""
     from pipeline.pipeline import Pipeline
     from pipeline.terminal import explain as print_explained
 
-    selection = Pipeline(config).select(request)
+    selection = Pipeline(config).select(request, earlier=earlier)
     if as_json:
         click.echo(
             json.dumps(
                 {
                     "request": request,
                     "tools": list(selection.names),
+                    "prerequisites": sorted(selection.implied),
                     "route": selection.route,
+                    "miss_rate": selection.miss_rate,
                     "scores": {name: round(score, 4) for name, score in selection.scores.items()},
                     "threshold": selection.threshold,
                     "milliseconds": round(selection.milliseconds, 2),

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Step
 from pipeline.spec import COERCIBLE, CommandTool, Effect, HttpTool, Parameter, ToolSpec
+from pipeline.tools.context import Preview
 
 EXPIRY_S = 300.0  # how long an approval holds
 
@@ -63,12 +64,13 @@ class Proposal:
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by parameter; without one, the request
     said: Mapping[str, str] = field(default_factory=dict)  # what was looked up to the words that it was looked up by
     run: str = ""  # the id of the run
+    preview: Preview | None = None  # what it will act on that is not in its arguments
     like: Step | None = None  # a call of the same tool that this run has made already, if this is another one
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the tool's name and the arguments, in hexadecimal: what an approval is bound to."""
-        call = [self.tool.name, dict(self.arguments)]
+        """SHA-256 over the tool's name, the arguments and what it will act on, in hexadecimal: what an approval is bound to."""
+        call = [self.tool.name, dict(self.arguments), self.preview.identity if self.preview else ""]
         return hashlib.sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @cached_property
@@ -84,6 +86,7 @@ class Proposal:
     def warnings(self) -> tuple[str, ...]:
         """What the person must know before approving; with any, no rule approves in their place."""
         found = [f"{name} comes from {self._origins(name)}, not from your request" for name in self.chosen_by_data]
+        found += self.preview.warnings if self.preview else ()
         if self.like:
             found.append(
                 f"step {self.like.number} of the first plan was such a call, and it is done: {self.like.text()}"

@@ -37,8 +37,8 @@ from pipeline.elaborate import ElaborationError, settle
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Plan, PlanError, Ref, Step, Template, Value, references
 from pipeline.spec import Catalogue, Effect, ToolSpec
-from pipeline.tools.context import Ambiguous, Change, InDoubt, ToolContext, ToolError, Unreachable, recording
-from pipeline.tools.invoke import invoke
+from pipeline.tools.context import Ambiguous, Change, InDoubt, Preview, ToolContext, ToolError, Unreachable, recording
+from pipeline.tools.invoke import invoke, preview
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -369,7 +369,14 @@ class Executor:
             arguments = settle(step, tool, outputs, self._context.now)
         except ElaborationError as wrong:
             return Outcome(step, Status.FAILED, error=wrong), ()
-        proposal = self._proposal(step, tool, arguments, given, run)
+        try:
+            async with asyncio.timeout(tool.timeout):
+                seen = await preview(tool, arguments, self._context, backend=self._backend)
+        except TimeoutError:
+            return Outcome(step, Status.FAILED, error=StepTimeout(tool)), ()
+        except TinyAgentError as error:
+            return Outcome(step, Status.FAILED, error=error), ()
+        proposal = self._proposal(step, tool, arguments, given, run, seen)
         has_effect = needs_approval(tool.effect)
         if has_effect and (same := next((o for o in run.earlier if o.digest == proposal.digest), None)):
             return replace(same, step=step), ()  # done already, or declined: not again
@@ -387,7 +394,8 @@ class Executor:
             if self._on_start:
                 self._on_start(step)
 
-        outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin)
+        identity = seen.identity if seen else ""
+        outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin, identity)
         if isinstance(outcome.error, ApprovalError):
             return self._refused(proposal, outcome.error, run), ()
         if isinstance(outcome.error, Ambiguous) and tool.coerces and not has_effect and self._choose:
@@ -424,7 +432,13 @@ class Executor:
         return Outcome(proposal.step, Status.DECLINED, error=error, digest=proposal.digest)
 
     def _proposal(
-        self, step: Step, tool: ToolSpec, arguments: Mapping[str, object], given: Sequence[Outcome], run: _Run
+        self,
+        step: Step,
+        tool: ToolSpec,
+        arguments: Mapping[str, object],
+        given: Sequence[Outcome],
+        run: _Run,
+        seen: Preview | None,
     ) -> Proposal:
         by_number = {outcome.step.number: outcome for outcome in given}
         sources: dict[str, tuple[Source, ...]] = {}
@@ -441,7 +455,7 @@ class Executor:
                 sources[parameter.name] = tuple(found)
         like = next((o.step for o in run.earlier if o.step.tool == tool.name and o.status is not Status.DECLINED), None)
         return Proposal(
-            step, tool, arguments, sources, said, run.log.run, like if needs_approval(tool.effect) else None
+            step, tool, arguments, sources, said, run.log.run, seen, like if needs_approval(tool.effect) else None
         )
 
     @asynccontextmanager
@@ -452,14 +466,14 @@ class Executor:
                 yield
 
     async def _invoked(
-        self, step: Step, arguments: Mapping[str, object], key: str, begin: Callable[[], None]
+        self, step: Step, arguments: Mapping[str, object], key: str, begin: Callable[[], None], previewed: str = ""
     ) -> tuple[Outcome, Sequence[Change]]:
         """Run a step's tool, a read several times if need be; return the outcome and what it changed.
 
         `begin` is called when there is a place for it, right before; what it raises of this project's kind is the step's error.
         """
         tool = self._tools[step.tool]
-        context = replace(self._context, key=key) if key else self._context
+        context = replace(self._context, key=key, previewed=previewed)
         output: str | None = None
         error: TinyAgentError | None = None
         changes: Sequence[Change] = ()

@@ -40,6 +40,7 @@ from pipeline.tools.context import ToolContext
 if TYPE_CHECKING:
     from classifiers.inference import ToolClassifier
     from index import ToolIndex
+    from index.tool_index import Encoder
 
 T = TypeVar("T")
 
@@ -131,13 +132,17 @@ class Pipeline:
         self.tools = tools if tools is not None else self.config.catalogue()
         self._given_planner, self._given_selector = planner, selector
 
-    def select(self, request: str) -> Selection:
+    def select(self, request: str, *, earlier: Sequence[str] = ()) -> Selection:
         """Return the tools that a request needs.
+
+        Args:
+            request: The person's words.
+            earlier: Requests of the same conversation, the oldest first, which it may follow up.
 
         Raises:
             RequestError: The request is empty or far too long.
         """
-        return self._selector.select(_checked(request))
+        return self._selector.select(_checked(request), earlier=earlier)
 
     def plan(
         self,
@@ -472,7 +477,7 @@ class Pipeline:
         if self.config.selection.route == "all":
             return Selector(self.tools, None)
         classifier = self._classifier if self.config.selection.route == "auto" else None
-        return Selector(self.tools, _LazyIndex(self.tools), classifier=classifier)
+        return Selector(self.tools, _LazyIndex(self.tools, classifier), classifier=classifier)
 
     @cached_property
     def _classifier(self) -> ToolClassifier:
@@ -493,17 +498,17 @@ class Pipeline:
 class _LazyIndex:
     """The catalogue's index, loaded or built at the first search: with the classifier, most requests need none."""
 
-    def __init__(self, tools: Catalogue) -> None:
-        self._tools = tools
+    def __init__(self, tools: Catalogue, encoder: Encoder | None) -> None:
+        self._tools, self._encoder = tools, encoder
 
-    def search(self, texts: list[str]) -> Mapping[str, float]:
+    def search(self, texts: Sequence[str]) -> Mapping[str, float]:
         return self._index.search(texts)
 
     @cached_property
     def _index(self) -> ToolIndex:
         from index import Embedder, ToolIndex
 
-        return ToolIndex.load_or_build(self._tools, Embedder(), cache_path() / "index")
+        return ToolIndex.load_or_build(self._tools, self._encoder or Embedder(), cache_path() / "index")
 
 
 def _checked(request: str) -> str:

@@ -4,7 +4,8 @@ The classifier says how likely each tool is that it knows; those above its calib
 and what they may need to look things up is added. A request that it is sure none of them serves gets none. Tools that
 the classifier does not know, a user's own, and requests that it is unsure of are for the index, which scores each tool by
 the best likeness of the request, and of each of its clauses, to the tool's description and example requests. Where no tool
-is like the request at all, all are offered: a route that costs tokens, never a tool.
+is like the request at all, or the request is longer than the classifier reads or in a language that it does not, all are offered: a
+route that costs tokens, never a tool.
 
 The result says by which route it came, with the scores: a selection is never silently wrong.
 """
@@ -44,9 +45,10 @@ class SelectionOptions:
     margin: float = 0.3  # offered are tools whose score is within this of the best one
     floor: float = 0.12  # a best score below this says that the index knows nothing like it: all tools
     whole: int = 48  # a catalogue with more tools is never offered whole: they would not fit the planner's context
-    refusable: float = 0.5  # share of its words that the classifier must know to refuse a request
-    readable: float = 0.2  # and to choose tools for it: below, it is of another language
-    strangers: int = 4  # ranks of the index in which a tool that the classifier does not know is offered
+    readable: float = 0.5  # share of its words that the classifier must know: with fewer, it is of another language,
+    guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
+    likely: float = 0.5  # …by this probability
+    strangers: int = 4  # ranks in which a tool that the classifier does not know is offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Selection:
     milliseconds: float = 0.0
     probabilities: Mapping[str, float] = field(default_factory=dict)  # of the tools that the classifier knows
     threshold: float | None = None  # of the scores, where the classifier decided
+    miss_rate: float | None = None  # share of requests like those of the calibration that lack a needed tool, at most
 
     @classmethod
     def given(cls, names: Collection[str], tools: Catalogue) -> Selection:
@@ -76,7 +79,7 @@ class Selection:
 class Scorer(Protocol):
     """What a selector needs of an index."""
 
-    def search(self, texts: list[str]) -> Mapping[str, float]:
+    def search(self, texts: Sequence[str]) -> Mapping[str, float]:
         """Return a score for each tool, the best over the texts."""
         ...
 
@@ -92,6 +95,11 @@ class Classifier(Protocol):
     @property
     def threshold(self) -> float:
         """From which probability on a tool is selected."""
+        ...
+
+    @property
+    def alpha(self) -> float:
+        """The miss rate that the threshold is for."""
         ...
 
     @property
@@ -136,7 +144,11 @@ class Selector:
         """
         started = time.perf_counter()
         texts = [request, ". ".join([*earlier[-FOLLOWED:], request])] if earlier else [request]
-        found = self._by_classifier(texts) or self._by_index(texts)
+        said = [self._classifier(text) for text in texts] if self._classifier and self._tools else []
+        if said and not all(map(self._is_readable, said)):
+            found = self._by_index(texts, whole=True)
+        else:
+            found = (self._by_classifier(said, texts) if said else None) or self._by_index(texts)
         chosen = tuple(name for name in self._tools if name in found.tools)
         return Selection(
             tools=chosen,
@@ -146,6 +158,7 @@ class Selector:
             milliseconds=(time.perf_counter() - started) * 1000,
             probabilities=found.probabilities,
             threshold=found.threshold,
+            miss_rate=self._classifier.alpha if self._classifier and found.route is Route.CLASSIFIER else None,
         )
 
     def everything(self, request: str) -> Selection:
@@ -157,43 +170,56 @@ class Selector:
         chosen = tuple(name for name in self._tools if name in first)
         return Selection(chosen, self._tools.prerequisites(chosen), Route.INDEX, scores)
 
-    def _by_classifier(self, texts: Sequence[str]) -> _Found | None:
-        """Return what the classifier is sure enough of; None for a request that it cannot answer for."""
-        if self._classifier is None or not self._tools:
-            return None
-        said = [self._classifier(text) for text in texts]
-        if any(classification.truncated for classification in said):
-            return None
+    def _is_readable(self, said: Classification) -> bool:
+        """Whether the classifier read all of a request, in a language that it knows."""
+        options = self._options
+        best = max(said.probabilities.values(), default=0.0)
+        guessed = said.known >= options.guessable and best >= options.likely
+        return not said.truncated and (said.known >= options.readable or guessed)
+
+    def _by_classifier(self, said: Sequence[Classification], texts: Sequence[str]) -> _Found | None:
+        """Return what the classifier is sure enough of, and what the index adds of tools that it does not know; None if it is unsure."""
+        assert self._classifier is not None
         known = [name for name in said[0].probabilities if name in self._tools]
         scores = {name: max(classification.probabilities[name] for classification in said) for name in known}
         lookups = {name: max(classification.lookups[name] for classification in said) for name in said[0].lookups}
         threshold = self._classifier.threshold
         best = max((p for classification in said for p in classification.probabilities.values()), default=0.0)
-        nothing = said[0].known >= self._options.refusable and best < self._classifier.nothing_below
+        nothing = best < self._classifier.nothing_below
         chosen = set() if nothing else {name for name in known if scores[name] >= threshold}
-        needless = frozenset(name for name, p in lookups.items() if p < threshold)
-        if strange := self._strangers_for(texts):
-            needless -= self._tools.prerequisites(strange)
-            return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
-        if not nothing and not (chosen and said[0].known >= self._options.readable):
+        if not nothing and not chosen:
             return None
-        return _Found(chosen, Route.CLASSIFIER, scores, scores, needless, threshold)
+        needless = frozenset(name for name, p in lookups.items() if p < threshold)
+        strange = self._strangers_for(texts, chosen)
+        needless -= self._tools.prerequisites(strange)
+        return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
 
-    def _strangers_for(self, texts: Sequence[str]) -> dict[str, float]:
-        """Return tools that the classifier does not know and the index ranks high, with their scores."""
+    def _strangers_for(self, texts: Sequence[str], chosen: Collection[str]) -> dict[str, float]:
+        """Return tools that the classifier does not know and that some clause is like, with their scores.
+
+        Against each clause they compete with each other and with what the classifier has chosen: tools that it knows and
+        finds unlikely are no rivals, however alike their descriptions.
+        """
         if not self._strangers or self._index is None:
             return dict.fromkeys(self._strangers, 0.0)
-        scores = self._index.search(_queries(texts))
-        first = sorted(scores, key=lambda name: -scores[name])[: self._options.strangers]
-        return {name: scores[name] for name in first if name in self._strangers and scores[name] >= self._options.floor}
+        found: dict[str, float] = {}
+        for text in _queries(texts):
+            scores = self._index.search([text])
+            rivals = [name for name in scores if name in self._strangers or name in chosen]
+            for name in sorted(rivals, key=lambda name: -scores[name])[: self._options.strangers]:
+                if name in self._strangers and scores[name] >= self._options.floor:
+                    found[name] = max(found.get(name, 0.0), scores[name])
+        return found
 
-    def _by_index(self, texts: Sequence[str]) -> _Found:
-        scores = self._index.search(_queries(texts)) if self._index and self._tools else {}
+    def _by_index(self, texts: Sequence[str], *, whole: bool = False) -> _Found:
+        """Return the tools that are most like the request; of a catalogue that is not too large all, if `whole` or if none is like it."""
+        found = self._index.search(_queries(texts)) if self._index and self._tools else {}
+        scores = {name: score for name, score in found.items() if name in self._tools}
         best = max(scores.values(), default=0.0)
-        if best < self._options.floor and len(self._tools) <= self._options.whole:
+        if (whole or best < self._options.floor) and len(self._tools) <= self._options.whole:
             return _Found(set(self._tools), Route.ALL, scores)
-        ranked = sorted(scores, key=lambda name: -scores[name])[: self._options.most]
-        near = {name for name in ranked if scores[name] >= best - self._options.margin}
+        ranked = sorted(scores, key=lambda name: -scores[name])[: self._options.whole if whole else self._options.most]
+        near = {name for name in ranked if whole or scores[name] >= best - self._options.margin}
         return _Found(near.union(ranked[: self._options.least]), Route.INDEX, scores)
 
 

@@ -230,14 +230,16 @@ class PythonTool(_Model):
     """A Python function `module:function`; `{backend}` in it is the configured backend."""
 
     python: str
+    # Likewise; called before the call is approved, to tell what it will act on (`pipeline.tools.context.Preview`).
+    preview: str = ""
     process: bool = (
-        False  # run it in a process of its own, which is killed at a time-out; a thread could only be left to itself
+        False  # in a process of its own, which is killed at a time-out; a thread could only be left to itself
     )
 
-    @field_validator("python")
+    @field_validator("python", "preview")
     @classmethod
     def _check(cls, value: str) -> str:
-        if not re.fullmatch(r"(?:[\w.]|\{backend\})+:\w+", value):
+        if value and not re.fullmatch(r"(?:[\w.]|\{backend\})+:\w+", value):
             raise ValueError("write it as 'package.module:function'; only {backend} is filled in")
         return value
 

@@ -98,6 +98,7 @@ class TerminalApprover:
         """Ask; anything but a yes is a no."""
         self._console.print(f"  [bold yellow]?[/] [bold]{proposal.tool.name}[/]", highlight=False)
         _print_arguments(self._console, _shown(proposal.arguments, proposal.said))
+        _print_arguments(self._console, proposal.preview.shown if proposal.preview else {})
         for warning in proposal.warnings:
             self._console.print(
                 f"    [bold red]Careful:[/] {escape(visible(warning))}", highlight=False, soft_wrap=True
@@ -197,6 +198,11 @@ def explain(selection: Selection, console: Console) -> None:
         console.print(f"  {mark} {name:<26} {score:6.3f} [dim]{bar}[/]", highlight=False)
     if selection.threshold is not None:
         console.print(f"  [dim]offered from {selection.threshold:.4f} on[/]", highlight=False)
+    if selection.miss_rate is not None:
+        promise = (
+            f"of requests like those of the calibration, at most {selection.miss_rate:.1%} lack a tool that they need"
+        )
+        console.print(f"  [dim]{promise}[/]", highlight=False)
     if selection.implied:
         console.print("  [dim]◐ looked up with, if needed[/]")
     console.print(f"  [dim]{selection.milliseconds:.1f} ms[/]", highlight=False)

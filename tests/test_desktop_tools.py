@@ -160,6 +160,16 @@ def test_two_people_of_one_name_are_not_guessed_between(ctx: ToolContext) -> Non
         assert get_phone_number(ctx, name=candidate) == number  # a candidate says enough to be asked for
 
 
+def test_a_number_that_tells_two_people_apart_finds_each(ctx: ToolContext) -> None:
+    for number in ("+34 600 333 444", "+34 600 555 666"):
+        card = f"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Kim Park\r\nN:Park;Kim;;;\r\nTEL:{number}\r\nEND:VCARD\r\n"
+        (ctx.data_dir / "contacts" / f"{number}.vcf").write_text(card)
+    with pytest.raises(Ambiguous) as caught:
+        get_phone_number(ctx, name="Kim")
+    assert caught.value.candidates[0] == "Kim Park (+34 600 333 444)"
+    assert get_phone_number(ctx, name=caught.value.candidates[1]) == "+34 600 555 666"
+
+
 def test_a_card_may_lack_what_is_wanted(ctx: ToolContext) -> None:
     with pytest.raises(NotFound, match="Jonas Weber has no phone number"):
         get_phone_number(ctx, name="Jonas")

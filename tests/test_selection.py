@@ -86,6 +86,7 @@ class Says:
 
     labels = ("send_sms", "create_note")
     threshold = 0.4
+    alpha = 0.02
     nothing_below = 0.1
 
     def __init__(
@@ -134,22 +135,57 @@ def test_what_none_of_the_tools_serves_gets_none(tools: Catalogue) -> None:
     assert (selection.route, selection.tools, selection.implied) == (Route.CLASSIFIER, (), frozenset())
 
 
+def test_the_index_decides_where_the_classifier_is_unsure(tools: Catalogue) -> None:
+    known = tools.only([*Says.labels, "open_note"])  # one of which it does not know
+    options = SelectionOptions(least=1)
+    selector = Selector(known, Ranks(send_sms=0.3, create_note=0.9, open_note=0.7), options, classifier=Says(0.2, 0.3))
+    selection = selector.select("x")
+    assert (selection.route, selection.tools) == (Route.INDEX, ("create_note", "open_note"))
+    assert selection.miss_rate is None
+
+
 @pytest.mark.parametrize(
     "classifier",
-    [Says(0.2, 0.3), Says(0.99, 0.99, truncated=True), Says(0.01, 0.01, known=0.3), Says(0.9, 0, known=0.1)],
+    [
+        Says(0.99, 0.99, truncated=True),
+        Says(0.01, 0.01, known=0.3),
+        Says(0.45, 0, known=0.4),
+        Says(0.9, 0, known=0.1),
+        Says(0, 0, known=0),
+    ],
 )
-def test_the_index_decides_where_the_classifier_is_unsure(tools: Catalogue, classifier: Says) -> None:
-    known = tools.only(Says.labels)
-    options = SelectionOptions(least=1)
-    selector = Selector(known, Ranks(send_sms=0.3, create_note=0.9), options, classifier=classifier)
-    assert (selector.select("x").route, selector.select("x").tools) == (Route.INDEX, ("create_note",))
+def test_all_tools_where_the_classifier_cannot_read_the_request(tools: Catalogue, classifier: Says) -> None:
+    known = tools.only([*Says.labels, "open_note"])
+    for index in (Ranks(send_sms=0.9, create_note=0.1, open_note=0.1), None):
+        selection = Selector(known, index, classifier=classifier).select("x")
+        assert (selection.route, selection.tools) == (Route.ALL, tuple(known))
+    # Of a large catalogue, what is most like it.
+    options = SelectionOptions(whole=2, most=1)
+    ranks = Ranks(send_sms=0.9, create_note=0.1, open_note=0.2)
+    selection = Selector(known, ranks, options, classifier=classifier).select("x")
+    assert (selection.route, selection.tools) == (Route.INDEX, ("open_note", "send_sms"))
+
+
+def test_a_likely_tool_in_a_request_of_names_is_believed(tools: Catalogue) -> None:
+    selection = Selector(tools.only(Says.labels), None, classifier=Says(0.9, 0, known=0.3)).select("x")
+    assert (selection.route, selection.tools, selection.miss_rate) == (Route.CLASSIFIER, ("send_sms",), 0.02)
+
+
+def test_a_tool_that_is_gone_from_the_catalogue_is_not_selected(tools: Catalogue) -> None:
+    """An index of before a spec was removed may still name it."""
+    known = tools.only(["open_note"])
+    selection = Selector(known, Ranks(send_sms=0.9, open_note=0.8)).select("x")
+    assert selection.tools == ("open_note",)
 
 
 def test_a_tool_that_the_classifier_does_not_know_is_found_by_the_index(tools: Catalogue) -> None:
     known = tools.only([*Says.labels, "open_note", "maps_open_location"])
-    index = Ranks(open_note=0.5, send_sms=0.2, create_note=0.1, maps_open_location=0.05)
+    index = Ranks(open_note=0.5, send_sms=0.2, create_note=0.9, maps_open_location=0.05)
     selection = Selector(known, index, classifier=Says(0.98, 0.01)).select("text Omar what is in my note")
     assert (selection.route, selection.tools) == (Route.CLASSIFIER, ("open_note", "send_sms"))
+    # Tools that the classifier finds unlikely are no rivals.
+    crowded = Ranks(**dict.fromkeys(tools, 0.9) | {"open_note": 0.2, "maps_open_location": 0.05})
+    assert Selector(known, crowded, classifier=Says(0.98, 0.01)).select("x").tools == ("open_note", "send_sms")
     # Alone, without anything that the classifier knows; and not where the index knows nothing like it.
     assert Selector(known, index, classifier=Says(0.01, 0.01)).select("x").tools == ("open_note",)
     assert Selector(known, Ranks(open_note=0.1), classifier=Says(0.01, 0.01)).select("x").tools == ()
@@ -244,11 +280,15 @@ def test_an_empty_catalogue_has_an_index(embedder: Embedder) -> None:
     assert ToolIndex.build(Catalogue([]), embedder).search(["text Omar"]) == {}
 
 
+@pytest.mark.parametrize("content", [b"\x00half a fi", b"", b"PK\x03\x04", None])
 @pytest.mark.parametrize("file", ["entries.json", "vectors.npy"])
-def test_a_broken_index_is_made_anew(tools: Catalogue, embedder: Embedder, tmp_path: Path, file: str) -> None:
+def test_a_broken_index_is_made_anew(
+    tools: Catalogue, embedder: Embedder, tmp_path: Path, file: str, content: bytes | None
+) -> None:
     ToolIndex.load_or_build(tools, embedder, tmp_path)
     [folder] = tmp_path.iterdir()
-    (folder / file).write_bytes(b"\x00half a fi")
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: len(whole) - 40] + b"0" * 40 if content is None else content)
     assert ToolIndex.load_or_build(tools, embedder, tmp_path).search(["text Omar"])["send_sms"] > 0.3
 
 

@@ -42,6 +42,16 @@ class ToolContext:
     writer: Writer  # writes mail bodies and summaries
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by app: {"zoom": {...}}
     key: str = ""  # of this call, the same when it is made again after a crash: an idempotency key
+    previewed: str = ""  # what the person was shown before they approved the call: see `Preview`
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call will act on that is not in its arguments, such as the mail that is selected; shown before it is approved."""
+
+    shown: Mapping[str, str]  # in words, by what it is
+    warnings: tuple[str, ...] = ()  # with any, no rule approves in the person's place
+    identity: str = ""  # given to the call as `ToolContext.previewed`, so that it acts on this and nothing else
 
 
 class ToolError(TinyAgentError):

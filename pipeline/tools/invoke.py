@@ -25,7 +25,7 @@ from urllib.parse import quote, urlsplit
 
 from pipeline.errors import TinyAgentError
 from pipeline.spec import CommandTool, HttpTool, McpTool, PythonTool, ToolSpec
-from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, ToolError, Unavailable, Unreachable
+from pipeline.tools.context import InDoubt, InvalidArgument, Preview, ToolContext, ToolError, Unavailable, Unreachable
 
 GRACE_S = 1.0  # between the request to terminate and the kill of a program that is cancelled
 
@@ -65,8 +65,40 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
             return await mcp.call(spec.name, server, arguments)
 
 
+async def preview(
+    spec: ToolSpec, arguments: Mapping[str, object], context: ToolContext, *, backend: str
+) -> Preview | None:
+    """Return what a call will act on that is not in its arguments; None for a tool that tells nothing of it.
+
+    Raises:
+        ToolError: The call could not be made.
+    """
+    if not isinstance(spec.implementation, PythonTool) or not spec.implementation.preview:
+        return None
+    place = spec.implementation.preview.replace("{backend}", backend)
+    found: list[Preview] = []
+
+    def look() -> str:
+        found.append(_function(spec.name, place)(context, **arguments))
+        return ""
+
+    await _in_thread(look)
+    return found[0]
+
+
 def call_python(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:
     """Import `module:function` and call it; return text as it is, None as no text, all else as JSON."""
+    function = _function(tool, place)
+    try:
+        result = function(context, **arguments)
+        return "" if result is None else result if isinstance(result, str) else _json(result)
+    except TinyAgentError:
+        raise
+    except BaseException as error:  # a fault in the tool: who knows how far it came
+        raise InDoubt(f"{tool} failed: {type(error).__name__}: {error}") from error
+
+
+def _function(tool: str, place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
     fix = "check 'python' in its spec, and the backend"
     try:
@@ -75,13 +107,8 @@ def call_python(tool: str, place: str, arguments: Mapping[str, object], context:
         raise ToolError(f"{tool}: the module {module} cannot be imported: {error}", fix=fix) from error
     if function is None:
         raise ToolError(f"{tool}: the module {module} has no function {name}", fix=fix)
-    try:
-        result = function(context, **arguments)
-        return "" if result is None else result if isinstance(result, str) else _json(result)
-    except TinyAgentError:
-        raise
-    except BaseException as error:  # a fault in the tool: who knows how far it came
-        raise InDoubt(f"{tool} failed: {type(error).__name__}: {error}") from error
+    found: Callable[..., Any] = function
+    return found
 
 
 async def _in_thread(work: Callable[[], str]) -> str:

@@ -28,6 +28,7 @@ def question(tool: str, place: str, arguments: Mapping[str, object], context: To
         "request": context.request,
         "settings": context.settings,
         "key": context.key,
+        "previewed": context.previewed,
     }
     call = {"tool": tool, "place": place, "arguments": dict(arguments), "context": lent}
     return json.dumps(call, default=str).encode()
@@ -73,6 +74,7 @@ def main() -> None:
         PlainWriter(),
         lent["settings"],
         lent["key"],
+        lent["previewed"],
     )
     found: dict[str, Any]
     with recording() as changes:

@@ -5,6 +5,7 @@ Times are floating local times, as the person meant them. Invitees are recorded;
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from icalendar import Event
@@ -46,6 +47,61 @@ def create_calendar_event(
             address.
         Unavailable: The calendar cannot be written, or its file is none.
     """
+    wanted = checked(ctx, title, start_date, end_date, location, invitees, notes)
+    event = ical.stamped(Event(), ctx)
+    event.add("summary", wanted.title)
+    event.add("dtstart", wanted.start.date() if wanted.whole_day else wanted.start)
+    last = wanted.end.date() + timedelta(days=1) if wanted.whole_day else wanted.end  # exclusive (RFC 5545, 3.6.1)
+    event.add("dtend", last)
+    if wanted.location:
+        event.add("location", wanted.location)
+    if wanted.notes:
+        event.add("description", wanted.notes)
+    for address in wanted.invitees:
+        event.add(
+            "attendee",
+            f"mailto:{address}",
+            parameters={"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "NEEDS-ACTION"},
+        )
+    return wanted.status(ical.add(ctx.data_dir, "calendars", one_line(calendar) or DEFAULT_CALENDAR, event))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEvent:
+    """An event that can be meant as it is, whatever keeps it."""
+
+    title: str
+    start: datetime
+    end: datetime  # of a whole day, its last second
+    whole_day: bool
+    location: str
+    invitees: list[str]  # email addresses
+    notes: str
+
+    def status(self, calendar: str) -> str:
+        """Return the line that says it was added to a calendar."""
+        return f"Added {self.title!r} to {calendar}, {self._span()}."
+
+    def _span(self) -> str:
+        """Return when it is, as a person would write it."""
+        start, end = self.start, self.end
+        one_day = start.date() == end.date()
+        if self.whole_day:
+            return f"{start:%A, %Y-%m-%d}, all day" if one_day else f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
+        if one_day:
+            return f"{start:%A, %Y-%m-%d %H:%M} to {end:%H:%M}"
+        return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+
+
+def checked(
+    ctx: ToolContext, title: str, start_date: str, end_date: str, location: str, invitees: list[str], notes: str
+) -> WantedEvent:
+    """Return the event that the arguments of `create_calendar_event` mean.
+
+    Raises:
+        InvalidArgument: No title, no such date, an end before the start or before now, an invitee without
+            address.
+    """
     summary = required_line(title, "title")
     start, end = moment(start_date, "start date"), moment(end_date, "end date")
     if end <= start:
@@ -55,32 +111,6 @@ def create_calendar_event(
             f"the event is over: it would end {end} and it is {ctx.now:%Y-%m-%d %H:%M}",
             fix="give a date to come",
         )
-    attendees = email_addresses(invitees)
-
-    event = ical.stamped(Event(), ctx)
-    event.add("summary", summary)
     whole_day = start.time() == time.min and end.time() == _LAST_SECOND
-    event.add("dtstart", start.date() if whole_day else start)
-    event.add("dtend", end.date() + timedelta(days=1) if whole_day else end)  # exclusive (RFC 5545, 3.6.1)
-    if place := one_line(location):
-        event.add("location", place)
-    if text := paragraphs(notes):
-        event.add("description", text)
-    for address in attendees:
-        event.add(
-            "attendee",
-            f"mailto:{address}",
-            parameters={"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "NEEDS-ACTION"},
-        )
-    added_to = ical.add(ctx.data_dir, "calendars", one_line(calendar) or DEFAULT_CALENDAR, event)
-    return f"Added {summary!r} to {added_to}, {_span(start, end, whole_day=whole_day)}."
-
-
-def _span(start: datetime, end: datetime, *, whole_day: bool) -> str:
-    """Return when the event is, as a person would write it."""
-    one_day = start.date() == end.date()
-    if whole_day:
-        return f"{start:%A, %Y-%m-%d}, all day" if one_day else f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
-    return (
-        f"{start:%A, %Y-%m-%d %H:%M} to {end:%H:%M}" if one_day else f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
-    )
+    attendees = email_addresses(invitees)
+    return WantedEvent(summary, start, end, whole_day, one_line(location), attendees, paragraphs(notes))

@@ -9,6 +9,7 @@ say who "spouse" or "sister" is, and it fits no other name. Nothing here writes.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 logging.getLogger("vobject").setLevel(logging.CRITICAL)  # it prints each line that it cannot read
 
 OWN_CARD = "me.vcf"
-_MOBILE = frozenset({"cell", "mobile", "iphone"})
+MOBILE = frozenset({"cell", "mobile", "iphone"})  # labels of numbers that are preferred
 _SELF = frozenset({"me", "myself"})
 _ARTICLES = ("my ", "our ", "the ")
 _SAME_RELATION = (
@@ -98,6 +99,23 @@ def own_card(data_dir: Path) -> Contact | None:
 def _look_up(ctx: ToolContext, name: str, field: str, what: str) -> str:
     query = required_line(name, "name")
     people, me = _load(ctx.data_dir)
+    return value_of(query, people, me, field, what)
+
+
+def value_of(query: str, people: list[Contact], me: Contact | None, field: str, what: str) -> str:
+    """Return what is wanted of the contact whom a name means.
+
+    Args:
+        query: The name, as a person says it.
+        people: Everybody but the user.
+        me: The user's own card.
+        field: "phones" or "emails".
+        what: The field in words, for errors.
+
+    Raises:
+        NotFound: Nobody is called that, or the contact has no such value.
+        Ambiguous: Several people are.
+    """
     found = [me] if me and names.fold(query) in _SELF else _fitting(query, people)
     if not found:
         raise NotFound(
@@ -123,6 +141,12 @@ def _look_up(ctx: ToolContext, name: str, field: str, what: str) -> str:
 
 def _fitting(query: str, people: list[Contact]) -> list[Contact]:
     """Return those whom `query` fits best: by full name, another name, role, or some words of these."""
+    if told := re.fullmatch(
+        r"(.+) \((.+)\)", query
+    ):  # one of the candidates of an `Ambiguous`, as `_told_apart` writes it
+        same = [contact for contact in people if names.fold(contact.full_name) == names.fold(told[1])]
+        if found := [c for c in same if told[2] in (*c.roles, *c.phones, *c.emails)]:
+            return found
     bare = names.fold(query)
     for article in _ARTICLES:
         bare = bare.removeprefix(article)
@@ -166,13 +190,16 @@ def _load(data_dir: Path) -> tuple[list[Contact], Contact | None]:
         )
     me = own_card(data_dir)
     people = [contact for path in paths if path != folder / OWN_CARD for contact in _read_cards(path)]
-    if me is not None:
-        related = [(_bare_uid(whom), relation) for relation, whom in me.relations]
-        people = [
-            replace(c, names=c.names + tuple(r for whom, r in related if whom in {names.fold(c.full_name), c.uid}))
-            for c in people
-        ]
-    return people, me
+    return related(people, me), me
+
+
+def related(people: list[Contact], me: Contact | None) -> list[Contact]:
+    """Return the people, those with a relation on the user's own card with that as one more name."""
+    relations = [(_bare_uid(whom), relation) for relation, whom in me.relations] if me else []
+    return [
+        replace(c, names=c.names + tuple(r for whom, r in relations if whom in {names.fold(c.full_name), c.uid}))
+        for c in people
+    ]
 
 
 def _bare_uid(text: str) -> str:
@@ -207,7 +234,7 @@ def _contact(card: Component) -> Contact | None:
         uid=_bare_uid(next(iter(_texts(card, "uid")), "")),
         names=tuple(plain + parts + _texts(card, "nickname")),
         roles=tuple(_texts(card, "role") + _texts(card, "title") + organisations + _texts(card, "categories")),
-        phones=_preferred(card, "tel", kinds=_MOBILE),
+        phones=_preferred(card, "tel", kinds=MOBILE),
         emails=_preferred(card, "email"),
         relations=tuple(_relations(card)),
     )

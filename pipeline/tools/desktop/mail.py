@@ -14,13 +14,13 @@ from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
-from email.utils import format_datetime, getaddresses, make_msgid, parsedate_to_datetime
+from email.utils import format_datetime, getaddresses, make_msgid, parseaddr, parsedate_to_datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.tools.arguments import email_address, email_addresses, one_line, paragraphs, required_line
-from pipeline.tools.context import InvalidArgument, ToolContext, Unavailable
+from pipeline.tools.context import InvalidArgument, Preview, ToolContext, Unavailable
 from pipeline.tools.desktop import contacts, files, names, store
 
 #: A line may have 998 bytes (RFC 5322, 2.1.1); at 78 the library would break message ids apart.
@@ -54,7 +54,7 @@ def compose_new_email(
         Ambiguous: An attachment's name fits several files.
         Unavailable: An attachment cannot be read, or the draft cannot be written.
     """
-    to, title = _recipients(recipients), required_line(subject, "subject")
+    to, title = recipients_of(recipients), required_line(subject, "subject")
     draft = _draft(ctx, to, cc, title)
     carried = _attachments(ctx, attachments)
     body = ctx.writer.compose(request=ctx.request, context=context, recipients=to)
@@ -69,14 +69,15 @@ def reply_to_email(ctx: ToolContext, /, *, cc: list[str], context: str, attachme
         TinyAgentError: As in `compose_new_email`.
     """
     original = _selected(ctx)
-    to = [_reply_address(original)]
-    draft = _draft(ctx, to, cc, _prefixed("Re:", original.subject))
+    to = [reply_address(original)]
+    draft = _draft(ctx, to, cc, prefixed("Re:", original.subject))
     if original.message_id:
         draft["In-Reply-To"] = original.message_id
         draft["References"] = " ".join([*original.references, original.message_id])
     carried = _attachments(ctx, attachments)
-    seen = f"{context}\n\nThe message that is answered:\n\n{original.shown()}".strip()
-    body = ctx.writer.compose(request=ctx.request, context=seen, recipients=to)
+    body = ctx.writer.compose(
+        request=ctx.request, context=original.seen(context, "The message that is answered"), recipients=to
+    )
     return _save(ctx, draft, f"{body}\n\n{original.quoted()}", carried)
 
 
@@ -90,12 +91,39 @@ def forward_email(
         TinyAgentError: As in `compose_new_email`.
     """
     original = _selected(ctx)
-    to = _recipients(recipients)
-    draft = _draft(ctx, to, cc, _prefixed("Fwd:", original.subject))
+    to = recipients_of(recipients)
+    draft = _draft(ctx, to, cc, prefixed("Fwd:", original.subject))
     carried = _attachments(ctx, attachments)
-    seen = f"{context}\n\nThe message that is forwarded:\n\n{original.shown()}".strip()
-    body = ctx.writer.compose(request=ctx.request, context=seen, recipients=to)
+    body = ctx.writer.compose(
+        request=ctx.request, context=original.seen(context, "The message that is forwarded"), recipients=to
+    )
     return _save(ctx, draft, body, carried, forwarded=original.message)
+
+
+def preview_reply(ctx: ToolContext, /, **_: object) -> Preview:
+    """Return which message a reply would answer and whom it would go to; an address that is not the sender's is warned of."""
+    return seen_before_reply(original := _selected(ctx), original.name)
+
+
+def preview_forward(ctx: ToolContext, /, **_: object) -> Preview:
+    """Return which message would be forwarded."""
+    original = _selected(ctx)
+    return Preview({"forwards": str(original)}, identity=original.name)
+
+
+def seen_before_reply(original: Received, identity: str) -> Preview:
+    """Return what is shown before a message is answered.
+
+    Raises:
+        Unavailable: It does not say whom to reply to.
+    """
+    to, (_, sender) = reply_address(original), parseaddr(original.sender)
+    warnings = (
+        ()
+        if to.casefold() == sender.casefold()
+        else (f"the answer would go to {to}, but the message is from {sender}",)
+    )
+    return Preview({"to": to, "answers": str(original)}, warnings, identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +134,8 @@ class _Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
-    """A message of the inbox, as text of one line each but for `text`; none of it is to be trusted."""
+class Received:
+    """A message that others wrote, as text of one line each but for `text`; none of it is to be trusted."""
 
     name: str  # of its file
     message: EmailMessage
@@ -119,9 +147,12 @@ class _Received:
     references: tuple[str, ...]  # ids of the thread before it (RFC 5322, 3.6.4)
     text: str
 
-    def shown(self) -> str:
-        """Return it as the writing model reads it."""
-        return f"From: {self.sender}\nSubject: {self.subject}\n\n{self.text}"
+    def __str__(self) -> str:
+        return f"{self.subject or 'a message without a subject'}, from {self.sender}"
+
+    def seen(self, context: str, what: str) -> str:
+        """Return it as the writing model reads it, after what else is known, with a word on what it is."""
+        return f"{context}\n\n{what}:\n\nFrom: {self.sender}\nSubject: {self.subject}\n\n{self.text}".strip()
 
     def quoted(self) -> str:
         """Return it as a reply quotes it."""
@@ -129,7 +160,12 @@ class _Received:
         return "\n".join([f"{when}{self.sender} wrote:", *(f"> {line}" for line in self.text.splitlines())])
 
 
-def _recipients(texts: list[str]) -> list[str]:
+def recipients_of(texts: list[str]) -> list[str]:
+    """Return the addresses of a mail, each once.
+
+    Raises:
+        InvalidArgument: There is none, or one is none.
+    """
     addresses = email_addresses(texts)
     if not addresses:
         raise InvalidArgument("the mail has no recipient", fix="say who is to get it")
@@ -200,41 +236,57 @@ def _save(
         ".eml",
         draft.as_bytes(),
     )
-    to = names.listed([address.addr_spec for address in draft["To"].addresses])
-    attached = f", with {names.listed([item.name for item in carried])}" if carried else ""
-    return f"Drafted {subject!r} to {to}{attached}."
+    to = [address.addr_spec for address in draft["To"].addresses]
+    return status(subject, to, [item.name for item in carried])
 
 
-def _selected(ctx: ToolContext) -> _Received:
-    """Return the message that the person has selected, else the newest."""
+def status(subject: str, to: list[str], attached: list[str]) -> str:
+    """Return the line that says that a mail was drafted, with which files."""
+    carried = f", with {names.listed(attached)}" if attached else ""
+    return f"Drafted {subject!r} to {names.listed(to)}{carried}."
+
+
+def _selected(ctx: ToolContext) -> Received:
+    """Return the message that the person was shown, else has selected, else the newest."""
     inbox, pointer = ctx.data_dir / "mail" / "inbox", ctx.data_dir / "mail" / "selected"
+    if ctx.previewed:
+        return received(ctx.previewed, store.read_bytes(inbox / ctx.previewed))
     if store.is_file(pointer):
         name = store.read_bytes(pointer).decode(errors="replace").strip()
         if Path(name).name != name or not store.is_file(inbox / name):
             raise Unavailable(f"{pointer} names {name!r}, which is not in {inbox}", fix="select another message")
-        return _received(inbox / name)
+        return received(name, store.read_bytes(inbox / name))
     messages = store.files_in(inbox, "*.eml")
     if not messages:
         raise Unavailable(f"no message is selected: {inbox} is empty", fix="save it there as an .eml file")
-    return _received(max(messages, key=_sent_at))
+    newest = max(messages, key=lambda path: _sent_at(store.read_bytes(path)))
+    return received(newest.name, store.read_bytes(newest))
 
 
-def _sent_at(path: Path) -> float:
+def _sent_at(data: bytes) -> float:
     """Return when a message was sent (seconds since the epoch, by its Date field), 0 where that is none."""
     try:
-        return parsedate_to_datetime(str(BytesHeaderParser().parsebytes(store.read_bytes(path))["Date"])).timestamp()
+        return parsedate_to_datetime(str(BytesHeaderParser().parsebytes(data)["Date"])).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 
 
-def _received(path: Path) -> _Received:
-    data = store.read_bytes(path)
+def received(name: str, data: bytes) -> Received:
+    """Read a message.
+
+    Args:
+        name: What errors call it.
+        data: All of it (RFC 5322).
+
+    Raises:
+        Unavailable: It cannot be read.
+    """
     try:
         message = message_from_bytes(data, policy=policy.default)
         field = {name: one_line(str(message.get(name, ""))) for name in _FIELDS}
-        sent_at = _sent_at(path)
-        return _Received(
-            name=path.name,
+        sent_at = _sent_at(data)
+        return Received(
+            name=name,
             message=message,
             sender=field["From"],
             reply_to=field["Reply-To"] or field["From"],
@@ -245,13 +297,18 @@ def _received(path: Path) -> _Received:
             text=_text(message),
         )
     except Exception as error:  # a malformed message makes the library's parser raise nearly anything
-        raise Unavailable(f"{path} cannot be read as a mail: {error}", fix="select another message") from error
+        raise Unavailable(f"{name} cannot be read as a mail: {error}", fix="select another message") from error
 
 
 _FIELDS = ("From", "Reply-To", "Subject", "Message-ID", "References", "In-Reply-To")
 
 
-def _reply_address(original: _Received) -> str:
+def reply_address(original: Received) -> str:
+    """Return whom a message asks to be answered at.
+
+    Raises:
+        Unavailable: It does not say.
+    """
     for _, address in getaddresses([original.reply_to]):
         try:
             return email_address(address)
@@ -265,7 +322,8 @@ def _message_ids(field: str) -> tuple[str, ...]:
     return tuple(t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t)
 
 
-def _prefixed(prefix: str, subject: str) -> str:
+def prefixed(prefix: str, subject: str) -> str:
+    """Return the subject of a reply ("Re:") or a forwarded message ("Fwd:")."""
     return subject if subject.casefold().startswith(prefix.casefold()) else f"{prefix} {subject}".strip()
 
 

@@ -21,12 +21,7 @@ def send_sms(ctx: ToolContext, /, *, recipients: list[str], message: str) -> str
         InvalidArgument: There is no recipient, one is no phone number, or the message is empty.
         Unavailable: The outbox cannot be written.
     """
-    numbers = list(dict.fromkeys(phone_number(recipient) for recipient in recipients))
-    if not numbers:
-        raise InvalidArgument("the message has no recipient", fix="say who is to get it")
-    text = paragraphs(message).strip()
-    if not text:
-        raise InvalidArgument("the message is empty", fix="say what it should say")
+    numbers, text = checked(recipients, message)
     document = {
         "id": str(uuid4()),
         "created": ctx.now.isoformat(timespec="seconds"),
@@ -40,3 +35,18 @@ def send_sms(ctx: ToolContext, /, *, recipients: list[str], message: str) -> str
         json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n",
     )
     return f"Put a message to {names.listed(numbers)} into the outbox."
+
+
+def checked(recipients: list[str], message: str) -> tuple[list[str], str]:
+    """Return the numbers, each once, and the text that the arguments of `send_sms` mean.
+
+    Raises:
+        InvalidArgument: There is no recipient, one is no phone number, or the message is empty.
+    """
+    numbers = list(dict.fromkeys(phone_number(recipient) for recipient in recipients))
+    if not numbers:
+        raise InvalidArgument("the message has no recipient", fix="say who is to get it")
+    text = paragraphs(message).strip()
+    if not text:
+        raise InvalidArgument("the message is empty", fix="say what it should say")
+    return numbers, text

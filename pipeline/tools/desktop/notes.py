@@ -7,12 +7,36 @@ name must not become a second list.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from pipeline.tools.arguments import one_line, paragraphs, required_line
 from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolContext, Unavailable
 from pipeline.tools.desktop import names, store
+
+
+class Named(Protocol):
+    """What a note is found by; as text, it is what tells it apart from others."""
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def folder(self) -> str:
+        """The folder it is in, or ""."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All names by which it may be asked for."""
+        ...
+
+
+_N = TypeVar("_N", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +46,11 @@ class Note:
     path: Path
     title: str
     folder: str  # "" for notes that are in none
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All names by which it may be asked for."""
+        return self.title, store.title_of(self.path.stem), str(self)
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.title}" if self.folder else self.title
@@ -59,7 +88,7 @@ def open_note(ctx: ToolContext, /, *, name: str, folder: str) -> str:
         Ambiguous: Several fit, or several folders have one.
         Unavailable: It cannot be read.
     """
-    note = _find(ctx.data_dir, name, folder)
+    note = find(_notes(ctx.data_dir), name, folder)
     first, _, rest = _text(note.path).partition("\n")
     return (rest if first.strip() == f"# {note.title}" else f"{first}\n{rest}").strip()
 
@@ -77,7 +106,7 @@ def append_note_content(ctx: ToolContext, /, *, name: str, content: str, folder:
     if not addition.strip():
         raise InvalidArgument("there is nothing to append", fix="say what to add to the note")
     with store.locked(ctx.data_dir):
-        note = _find(ctx.data_dir, name, folder)
+        note = find(_notes(ctx.data_dir), name, folder)
         before = store.read_bytes(note.path)
         _text(note.path)  # appending UTF-8 to another encoding would make the file unreadable
         gap = b"" if not before or before.endswith(b"\n") else b"\n"
@@ -114,17 +143,22 @@ def _folder(asked: str, notes: list[Note]) -> str:
     return next((n.folder for n in notes if names.fold(n.folder) == names.fold(asked)), asked)
 
 
-def _find(data_dir: Path, name: str, folder: str) -> Note:
+def find(notes: Sequence[_N], name: str, folder: str) -> _N:
+    """Return the note that a name and a folder ("" for any) mean.
+
+    Raises:
+        NotFound: There is no such note, or no such folder.
+        Ambiguous: Several fit, or several folders have one.
+        InvalidArgument: The name is empty.
+    """
     wanted, place = required_line(name, "name"), one_line(folder)
-    notes = _notes(data_dir)
     if place:
         folders = sorted({note.folder for note in notes if note.folder})
         within = names.best(place, [(note.folder, note) for note in notes])
         if not within:
             raise NotFound(f"there is no folder {place!r} in the notes", fix=names.did_you_mean(place, folders))
         notes = within
-    labels = [(label, note) for note in notes for label in (note.title, store.title_of(note.path.stem), str(note))]
-    found = list(dict.fromkeys(names.best(wanted, labels)))
+    found = list(dict.fromkeys(names.best(wanted, [(label, note) for note in notes for label in note.labels])))
     if not found:
         raise NotFound(
             f"there is no note {wanted!r}{f' in {place}' if place else ''}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from icalendar import Alarm, Todo
 
@@ -33,6 +34,44 @@ def create_reminder(
         InvalidArgument: No name, no such date, a date in the past, a priority outside 0 to 9.
         Unavailable: The list cannot be written, or its file is none.
     """
+    wanted = checked(ctx, name, due_date, notes, priority, all_day)
+    alarm = Alarm()
+    alarm.add("action", "DISPLAY")
+    alarm.add("description", wanted.name)
+    alarm.add("trigger", _ALL_DAY_ALARM if all_day else timedelta(0), parameters={"RELATED": "END"})
+    todo = ical.stamped(Todo(), ctx)
+    todo.add("summary", wanted.name)
+    todo.add("due", wanted.due)
+    todo.add("status", "NEEDS-ACTION")
+    if priority:
+        todo.add("priority", priority)
+    if wanted.notes:
+        todo.add("description", wanted.notes)
+    todo.add_component(alarm)
+    return wanted.status(ical.add(ctx.data_dir, "reminders", one_line(list_name) or DEFAULT_LIST, todo))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedReminder:
+    """A reminder that can be meant as it is, whatever keeps it."""
+
+    name: str
+    due: date  # with a time, that is a datetime, unless it is for the whole day
+    notes: str
+    priority: int
+
+    def status(self, list_name: str) -> str:
+        """Return the line that says it was added to a list."""
+        time = f" {self.due:%H:%M}" if isinstance(self.due, datetime) else ""
+        return f"Added {self.name!r} to {list_name}, due {self.due:%A, %Y-%m-%d}{time}."
+
+
+def checked(ctx: ToolContext, name: str, due_date: str, notes: str, priority: int, all_day: bool) -> WantedReminder:
+    """Return the reminder that the arguments of `create_reminder` mean.
+
+    Raises:
+        InvalidArgument: No name, no such date, a date in the past, a priority outside 0 to 9.
+    """
     summary = required_line(name, "name")
     if priority not in _PRIORITIES:
         raise InvalidArgument(f"the priority {priority} is not from 0 to 9", fix="0 none, 1 high, 5 medium, 9 low")
@@ -41,19 +80,4 @@ def create_reminder(
         raise InvalidArgument(
             f"the reminder is due in the past: {due}", fix=f"give a date after {ctx.now:%Y-%m-%d %H:%M}"
         )
-
-    alarm = Alarm()
-    alarm.add("action", "DISPLAY")
-    alarm.add("description", summary)
-    alarm.add("trigger", _ALL_DAY_ALARM if all_day else timedelta(0), parameters={"RELATED": "END"})
-    todo = ical.stamped(Todo(), ctx)
-    todo.add("summary", summary)
-    todo.add("due", due)
-    todo.add("status", "NEEDS-ACTION")
-    if priority:
-        todo.add("priority", priority)
-    if text := paragraphs(notes):
-        todo.add("description", text)
-    todo.add_component(alarm)
-    added_to = ical.add(ctx.data_dir, "reminders", one_line(list_name) or DEFAULT_LIST, todo)
-    return f"Added {summary!r} to {added_to}, due {due:%A, %Y-%m-%d}{'' if all_day else f' {due:%H:%M}'}."
+    return WantedReminder(summary, due, paragraphs(notes), priority)
