@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.executor import Outcome
     from pipeline.models import Model
     from pipeline.pipeline import Pipeline, Planning, Result
+    from pipeline.terminal import RunView
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -179,9 +180,10 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
     from pipeline.terminal import RunView, TerminalChooser, can_ask, visible
 
     terminal = console()
-    approve = approver(yes, terminal)
-    choose = TerminalChooser(terminal) if can_ask() else None
-    view = ignore if as_json else RunView(terminal)
+    shown = RunView(terminal)
+    approve = approver(yes, terminal, shown)
+    choose = TerminalChooser(terminal, shown.hold) if can_ask() else None
+    view = ignore if as_json else shown
     result = Pipeline(config).run(request, now, approve=approve, choose=choose, on_event=view, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
@@ -195,14 +197,14 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
     return exit_status(result.outcomes, result.answer.complete)
 
 
-def approver(yes: bool, terminal: Console) -> Approver:
+def approver(yes: bool, terminal: Console, view: RunView) -> Approver:
     """Return who approves: the person at the terminal, nobody, or whoever gave --yes, but for what comes with a warning."""
     from pipeline.effects import approve_all, decline_all
     from pipeline.terminal import TerminalApprover, can_ask
 
     if not can_ask():
         return approve_all if yes else decline_all
-    ask = TerminalApprover(terminal)
+    ask = TerminalApprover(terminal, view.hold)
     if not yes:
         return ask
 

@@ -87,14 +87,14 @@ def resume(config: Config, run: str, yes: bool, as_json: bool) -> int:
     from pipeline.terminal import RunView, TerminalChooser, TerminalDoubter, can_ask, visible
 
     terminal = console()
-    asked = can_ask()
+    asked, shown = can_ask(), RunView(terminal)
     resumed = asyncio.run(
         Pipeline(config).aresume(
             run,
-            approve=approver(yes, terminal),
-            choose=TerminalChooser(terminal) if asked else None,
+            approve=approver(yes, terminal, shown),
+            choose=TerminalChooser(terminal, shown.hold) if asked else None,
             doubt=TerminalDoubter(terminal) if asked else leave,
-            on_event=ignore if as_json else RunView(terminal),
+            on_event=ignore if as_json else shown,
         )
     )
     if as_json:

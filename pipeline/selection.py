@@ -48,7 +48,7 @@ class SelectionOptions:
     readable: float = 0.5  # share of its words that the classifier must know: with fewer, it is of another language,
     guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
     likely: float = 0.5  # …by this probability
-    strangers: int = 4  # ranks in which a tool that the classifier does not know is offered
+    strangers: int = 4  # ranks of the index, for a clause, in which a tool that the classifier does not know is offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,23 +190,18 @@ class Selector:
         if not nothing and not chosen:
             return None
         needless = frozenset(name for name, p in lookups.items() if p < threshold)
-        strange = self._strangers_for(texts, chosen)
+        strange = self._strangers_for(texts)
         needless -= self._tools.prerequisites(strange)
         return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
 
-    def _strangers_for(self, texts: Sequence[str], chosen: Collection[str]) -> dict[str, float]:
-        """Return tools that the classifier does not know and that some clause is like, with their scores.
-
-        Against each clause they compete with each other and with what the classifier has chosen: tools that it knows and
-        finds unlikely are no rivals, however alike their descriptions.
-        """
+    def _strangers_for(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return tools that the classifier does not know and that the index ranks high for some clause, with their scores."""
         if not self._strangers or self._index is None:
             return dict.fromkeys(self._strangers, 0.0)
         found: dict[str, float] = {}
         for text in _queries(texts):
             scores = self._index.search([text])
-            rivals = [name for name in scores if name in self._strangers or name in chosen]
-            for name in sorted(rivals, key=lambda name: -scores[name])[: self._options.strangers]:
+            for name in sorted(scores, key=lambda name: -scores[name])[: self._options.strangers]:
                 if name in self._strangers and scores[name] >= self._options.floor:
                     found[name] = max(found.get(name, 0.0), scores[name])
         return found

@@ -10,7 +10,8 @@ import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +22,11 @@ from pipeline.executor import Status
 from pipeline.journal import StepRecord
 from pipeline.pipeline import Doubt
 from pipeline.selection import Route, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Hold = Callable[[], AbstractContextManager[None]]  # what keeps the terminal still while a question stands
 
 _MARKS = {
     Status.DONE: "[green]✓[/]",
@@ -42,9 +48,24 @@ class RunView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._writing = False
+        self._held: list[Event] | None = None  # while a question stands
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep what happens meanwhile to itself until the block ends: a question stands on the terminal."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for event in held:
+                self(event)
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        if self._held is not None:
+            self._held.append(event)
+            return
         match event:
             case Selected(selection):
                 self._heading("Tools", f"{_why(selection)}, {selection.milliseconds:.0f} ms")
@@ -91,8 +112,8 @@ class RunView:
 class TerminalApprover:
     """Asks on the terminal before each write and send, showing the arguments as the tool will get them."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, hold: Hold = nullcontext) -> None:
+        self._console, self._hold = console, hold
 
     async def __call__(self, proposal: Proposal, /) -> Approval | None:
         """Ask; anything but a yes is a no."""
@@ -103,22 +124,24 @@ class TerminalApprover:
             self._console.print(
                 f"    [bold red]Careful:[/] {escape(visible(warning))}", highlight=False, soft_wrap=True
             )
-        answer = await _answer(self._console, "    Do it? [y/n] (n): ")
+        with self._hold():
+            answer = await _answer(self._console, "    Do it? [y/n] (n): ")
         return proposal.approve() if answer.casefold() in ("y", "yes") else None
 
 
 class TerminalChooser:
     """Asks on the terminal which of several things is meant."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, hold: Hold = nullcontext) -> None:
+        self._console, self._hold = console, hold
 
     async def __call__(self, question: str, candidates: Sequence[str], /) -> str | None:
         """Ask; anything but one of the numbers is none of them."""
         self._console.print(f"  [bold yellow]?[/] {escape(visible(question))}", highlight=False, soft_wrap=True)
         for number, candidate in enumerate(candidates, 1):
             self._console.print(f"      {number}. {escape(visible(candidate))}", highlight=False, soft_wrap=True)
-        answer = await _answer(self._console, "    Which number? (none): ")
+        with self._hold():
+            answer = await _answer(self._console, "    Which number? (none): ")
         numbers = {str(number): candidate for number, candidate in enumerate(candidates, 1)}
         return numbers.get(answer)
 
@@ -157,10 +180,10 @@ async def _answer(console: Console, question: str) -> str:
     loop = asyncio.get_running_loop()
     typed = bytearray()
     while b"\n" not in typed:
-        ready = loop.create_future()
-        loop.add_reader(handle, lambda ready=ready: ready.done() or ready.set_result(None))
+        ready = asyncio.Event()
+        loop.add_reader(handle, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             loop.remove_reader(handle)
         if not (piece := os.read(handle, 4096)):

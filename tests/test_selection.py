@@ -183,12 +183,23 @@ def test_a_tool_that_the_classifier_does_not_know_is_found_by_the_index(tools: C
     index = Ranks(open_note=0.5, send_sms=0.2, create_note=0.9, maps_open_location=0.05)
     selection = Selector(known, index, classifier=Says(0.98, 0.01)).select("text Omar what is in my note")
     assert (selection.route, selection.tools) == (Route.CLASSIFIER, ("open_note", "send_sms"))
-    # Tools that the classifier finds unlikely are no rivals.
-    crowded = Ranks(**dict.fromkeys(tools, 0.9) | {"open_note": 0.2, "maps_open_location": 0.05})
-    assert Selector(known, crowded, classifier=Says(0.98, 0.01)).select("x").tools == ("open_note", "send_sms")
     # Alone, without anything that the classifier knows; and not where the index knows nothing like it.
     assert Selector(known, index, classifier=Says(0.01, 0.01)).select("x").tools == ("open_note",)
     assert Selector(known, Ranks(open_note=0.1), classifier=Says(0.01, 0.01)).select("x").tools == ()
+
+
+def test_a_stranger_is_looked_for_by_each_clause(tools: Catalogue) -> None:
+    """What the whole request is most like leaves no place for it; a clause of its own does."""
+
+    class ByText:
+        def search(self, texts: Sequence[str]) -> Mapping[str, float]:
+            [text] = texts
+            mine = 0.9 if text == "show my note" else 0.3
+            return dict.fromkeys(tools, 0.5) | {"open_note": mine}
+
+    selector = Selector(tools.only([*Says.labels, "open_note"]), ByText(), classifier=Says(0.98, 0.01))
+    assert "open_note" in selector.select("text Omar hello, then show my note").tools
+    assert "open_note" not in selector.select("text Omar hello").tools
 
 
 def test_a_follow_up_is_read_together_with_what_was_asked_before(tools: Catalogue) -> None:
