@@ -234,7 +234,9 @@ def train() -> None:
 @click.option("--seed", type=int, help="Of the random numbers.")
 @click.option("--rank", type=int, help="Of the adapter.")
 @click.option("--learning-rate", type=float)
-@click.option("--int8", is_flag=True, default=None, help="Products with the frozen weights in int8: faster on CPUs with VNNI.")
+@click.option(
+    "--int8", is_flag=True, default=None, help="Products with the frozen weights in int8: faster on CPUs with VNNI."
+)
 @click.option("--compile", is_flag=True, default=None, help="By torch.compile: faster, but needs a C++ compiler.")
 @click.option("--dropout", type=float, help="Of the adapter's inner activations.")
 @click.option("--start", type=FOLDER, help="An earlier run whose adapter is the first one of this.")

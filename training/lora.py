@@ -49,7 +49,9 @@ class Int8Linear(nn.Module):
         super().__init__()
         for name, rows in (("forth", weight), ("back", weight.t())):
             scale = rows.float().abs().amax(1).clamp_min(1e-12) / 127
-            self.register_buffer(name, (rows / scale[:, None]).round().to(torch.int8).contiguous().t(), persistent=False)
+            self.register_buffer(
+                name, (rows / scale[:, None]).round().to(torch.int8).contiguous().t(), persistent=False
+            )
             self.register_buffer(f"{name}_scale", scale, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
