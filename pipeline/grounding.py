@@ -30,7 +30,57 @@ def ground(plan: Plan, tools: Catalogue, request: str, now: datetime) -> Plan:
     """
     times = find_times(request, now)
     steps = (_grounded(step, tools[step.tool], times, now) if step.tool in tools else step for step in plan.steps)
-    return _joined(steps, tools)
+    return _joined(_apart(list(steps), tools, request), tools)
+
+
+def _apart(steps: list[Step], tools: Catalogue, request: str) -> list[Step]:
+    """Return steps whose texts do not run on into what another step does.
+
+    In "text Priya that I'm late and put lunch on Friday at noon into my calendar", the message ends before "and": what follows is the
+    other call's title with its time right behind it, which are nowhere else in the request.
+    """
+    said = " ".join(request.casefold().split())
+    calls = {step.number: _said_in(step, tools) for step in steps if step.tool in tools}
+    cut = []
+    for step in steps:
+        tool = tools.get(step.tool)
+        others = [pair for number, pairs in calls.items() if number != step.number for pair in pairs]
+        once = [pair for pair in others if said.count(pair) == 1]
+        texts = [p.type is Type.STRING and not p.verbatim for p in tool.required] if tool else []
+        args = tuple(
+            _cut_before(value, once) if i < len(texts) and texts[i] and isinstance(value, str) else value
+            for i, value in enumerate(step.args)
+        )
+        cut.append(replace(step, args=args))
+    return cut
+
+
+def _said_in(step: Step, tools: Catalogue) -> list[str]:
+    """Return each text of a call with each of its times right behind it, as they would be said in one breath."""
+    try:
+        bound = bind(step, tools[step.tool])
+    except ElaborationError:
+        return []
+    values = [
+        (p.type, value.casefold()) for p in tools[step.tool].parameters if isinstance(value := bound.get(p.name), str)
+    ]
+    texts = [" ".join(value.split()) for kind, value in values if kind is Type.STRING and value]
+    times = [" ".join(value.split()) for kind, value in values if kind is Type.DATETIME and value]
+    return [f"{text} {time}" for text in texts for time in times]
+
+
+_BORDER = re.compile(r"\s*(?:[,;.]\s+|\s)(?:and|then|also|plus|e|y|depois|luego)\s+", re.IGNORECASE)
+
+
+def _cut_before(text: str, pairs: Collection[str]) -> str:
+    """Return a text up to the last border before one of these, if anything stands before it."""
+    plain = " ".join(text.split())
+    for pair in pairs:
+        at = plain.casefold().find(pair)
+        borders = [border for border in _BORDER.finditer(plain) if border.end() <= at] if at > 0 else []
+        if borders and borders[-1].start() > 0:
+            return plain[: borders[-1].start()]
+    return text
 
 
 def _joined(steps: Iterable[Step], tools: Catalogue) -> Plan:

@@ -106,3 +106,41 @@ def test_what_is_wrong_is_left_for_elaboration_to_say(tools: Catalogue, written:
 )
 def test_one_message_to_several_people_is_sent_once(tools: Catalogue, written: str, joined: str) -> None:
     assert ground(parse_plan(written + "\n9. join()"), tools, "text them", NOW) == parse_plan(joined + "\n9. join()")
+
+
+def grounded(request: str, plan: str, tools: Catalogue) -> str:
+    return ground(parse_plan(plan), tools, request, NOW).text()
+
+
+def test_a_text_does_not_run_on_into_what_another_call_does(tools: Catalogue) -> None:
+    request = "Text Priya that I'm late and put lunch with Omar on Friday at noon into my calendar"
+    plan = (
+        '1. send_sms(["Priya"], "I\'m late and put lunch with Omar on Friday at noon")\n'
+        '2. create_calendar_event("Lunch with Omar", "on Friday at noon")\n3. join()'
+    )
+    assert grounded(request, plan, tools).startswith('1. send_sms(["Priya"], "I\'m late")\n')
+
+
+@pytest.mark.parametrize(
+    ("request_", "message", "title"),
+    [
+        # Said twice: the message tells of what is put into the calendar.
+        (
+            "text Bo I'm in and lunch Friday at noon is fine, and add lunch Friday at noon",
+            "I'm in and lunch Friday at noon is fine",
+            "lunch",
+        ),
+        # No border before it, or not in one breath.
+        ("text Bo lunch Friday at noon, and put it in my calendar", "lunch Friday at noon", "lunch"),
+        (
+            "text Bo I'm in and lunch is Friday at noon, put it in my calendar",
+            "I'm in and lunch is Friday at noon",
+            "lunch",
+        ),
+    ],
+)
+def test_a_text_that_tells_of_another_call_stays_whole(
+    request_: str, message: str, title: str, tools: Catalogue
+) -> None:
+    plan = f'1. send_sms(["Bo"], "{message}")\n2. create_calendar_event("{title}", "Friday at noon")\n3. join()'
+    assert grounded(request_, plan, tools).startswith(f'1. send_sms(["Bo"], "{message}")\n')
