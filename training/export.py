@@ -2,7 +2,6 @@
 
 Of the llama architecture, transformers keeps the rows of the query and key projections in another order than llama.cpp
 (rotary halves against interleaved pairs), so the rows of those adapters' B are permuted back; without that the adapter loads and is silently wrong.
-`tests/test_export.py` holds the logits of both against each other.
 """
 
 from __future__ import annotations
