@@ -2,7 +2,7 @@
 
 A small model forgets and makes up in ways that the request itself gives away. These are mended here, before elaboration: a
 time that was cut off ("Friday 2" of "Friday 2 to 3:30", "Thursday" of "Thursday at 5 pm"), a person or file that is only the
-call's own title again, a call that stands twice, and one message that is sent to several people one by one. What is mended is
+call's own title again, a call that stands twice, a text that runs on into what another call does, and one message that is sent to several people one by one. What is mended is
 in the plan that the user sees and approves.
 """
 

@@ -30,6 +30,7 @@ from pipeline.tools.context import Change, InDoubt
 
 FILE = Path(".tinyagent") / "journal.sqlite3"  # below the data folder
 VERSION = 1
+LOCK_S = 1.0  # how long one waits for a run that another looks at
 
 
 class JournalError(TinyAgentError):
@@ -421,8 +422,6 @@ def finished(record: RunRecord, tools: Catalogue) -> dict[int, Outcome]:
         or (outcome.status is Status.IN_DOUBT and outcome.step.number not in repeatable)
     }
 
-
-LOCK_S = 1.0  # how long one waits for a run that another looks at
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS runs (
