@@ -103,6 +103,7 @@ async def _started(tool: str, server: McpServer, errors: IO[bytes]) -> AsyncIter
                 await asyncio.wait([leader], timeout=GRACE_S)
             finally:
                 await end(process)
+                await leader  # which the loop may not have come to yet
         finally:
             writer.transport.abort()
 
