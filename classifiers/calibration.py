@@ -1,13 +1,14 @@
 """Logits → probabilities that mean what they say, and the threshold that keeps a promised miss rate.
 
-`fit_scaling` finds one temperature and a small shift for each tool. `scores` says of each held-out request
+`fit_scaling` finds a temperature and a shift for each label; the shift of a tool is its own threshold, since one threshold
+then serves all. `scores` says of each held-out request
 how low the threshold must be for all its tools to be selected, and `threshold` takes from these scores the
 highest one that still bounds the miss rate. `measure` counts what a threshold does. Knows nothing of models
 and texts: arrays in, numbers out.
 
-Method: temperature scaling (Guo et al., arXiv 1706.04599) with a shift a tool; conformal risk control
-(Angelopoulos et al., arXiv 2208.02814) with the loss "a needed tool is missing", which falls as the threshold
-falls.
+Method: temperature scaling (Guo et al., arXiv 1706.04599), a temperature and a shift a label, both drawn towards common
+ones, since the rarer tools have few requests (partial pooling: Gelman and Hill, 2006); conformal risk control (Angelopoulos et
+al., arXiv 2208.02814) with the loss "a needed tool is missing", which falls as the threshold falls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SHIFT_DEVIATION = 0.5  # a priori, of a tool's shift in logits: few held-out requests need the rarer tools
+_SHIFT_DEVIATION = 0.5  # a priori, of a label's shift, in logits
+_TEMPERATURE_DEVIATION = 0.2  # a priori, of the logarithm of a label's temperature from the common one
 _BINS = 15  # of the expected calibration error
 
 
@@ -29,12 +31,12 @@ _BINS = 15  # of the expected calibration error
 class Scaling:
     """How logits become probabilities."""
 
-    temperature: float
+    temperatures: tuple[float, ...]  # one a label
     shifts: tuple[float, ...]  # one a label, added after the division
 
     def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Map logits, shape (…, labels), to probabilities."""
-        scaled = np.asarray(logits, np.float64) / self.temperature + np.array(self.shifts)
+        scaled = np.asarray(logits, np.float64) / np.array(self.temperatures) + np.array(self.shifts)
         probabilities: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -scaled))
         return probabilities
 
@@ -53,7 +55,7 @@ class Metrics:
 
 
 def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scaling:
-    """Fit temperature and shifts on held-out requests by maximum a posteriori.
+    """Fit temperatures and shifts on held-out requests by maximum a posteriori.
 
     Args:
         logits: Shape (requests, labels).
@@ -62,16 +64,27 @@ def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scali
     from scipy.optimize import minimize  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     signs = np.where(needed, 1.0, -1.0)
+    labels = logits.shape[1]
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        inverse, shifts = np.exp(-x[0]), x[1:]
+        common, apart, shifts = x[0], x[1 : 1 + labels], x[1 + labels :]
+        inverse = np.exp(-common - apart)
         margins = signs * (logits * inverse + shifts)
         slope = -signs * np.exp(-np.logaddexp(0.0, margins))
-        gradient = np.concatenate([[-(slope * logits).sum() * inverse], slope.sum(0) + shifts / _SHIFT_DEVIATION**2])
-        return float(np.logaddexp(0.0, -margins).sum() + (shifts**2).sum() / _SHIFT_DEVIATION**2 / 2), gradient
+        by_label = -(slope * logits).sum(0) * inverse
+        gradient = np.concatenate(
+            [
+                [by_label.sum()],
+                by_label + apart / _TEMPERATURE_DEVIATION**2,
+                slope.sum(0) + shifts / _SHIFT_DEVIATION**2,
+            ]
+        )
+        prior = (apart**2).sum() / _TEMPERATURE_DEVIATION**2 + (shifts**2).sum() / _SHIFT_DEVIATION**2
+        return float(np.logaddexp(0.0, -margins).sum() + prior / 2), gradient
 
-    found = minimize(loss, np.zeros(1 + logits.shape[1]), jac=True, method="L-BFGS-B").x
-    return Scaling(float(np.exp(found[0])), tuple(float(shift) for shift in found[1:]))
+    found = minimize(loss, np.zeros(1 + 2 * labels), jac=True, method="L-BFGS-B").x
+    temperatures = np.exp(found[0] + found[1 : 1 + labels])
+    return Scaling(tuple(map(float, temperatures)), tuple(map(float, found[1 + labels :])))
 
 
 def scores(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> list[float]:
@@ -104,15 +117,25 @@ def lowest_best(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -
 
 
 def measure(
-    probabilities: NDArray[np.float64], needed: NDArray[np.bool_], at: float, nothing_below: float = 0.0
+    probabilities: NDArray[np.float64],
+    needed: NDArray[np.bool_],
+    at: float,
+    nothing_below: float = 0.0,
+    *,
+    tools: int | None = None,
 ) -> Metrics:
-    """Count what selecting every tool with a probability of `at` or more gives.
+    """Count what selecting everything with a probability of `at` or more gives.
 
-    Where no probability reaches `nothing_below`, nothing is selected.
+    Args:
+        probabilities: Shape (requests, labels).
+        needed: Of the same shape.
+        at: The threshold.
+        nothing_below: Where no tool's probability reaches it, nothing is selected.
+        tools: How many of the labels, the first ones, are tools; the others are lookups. None is all.
     """
-    best = probabilities.max(1, keepdims=True)
+    best = probabilities[:, :tools].max(1, keepdims=True)
     selected: NDArray[np.bool_] = (probabilities >= at) & (best >= nothing_below)
-    in_scope: NDArray[np.bool_] = np.any(needed, axis=1)
+    in_scope: NDArray[np.bool_] = np.any(needed[:, :tools], axis=1)
     missed: NDArray[np.bool_] = np.any(needed & ~selected, axis=1)
     empty: NDArray[np.bool_] = ~np.any(selected, axis=1)
     return Metrics(

@@ -3,7 +3,7 @@
 Labels are the tools of the surface plan, which the planner writes, and apart from them the lookups that the compiler adds
 to it: "implied:get_phone_number" for a text to somebody by name. Of an utterance of a public corpus only the tools are known.
 
-`split` divides the seeds into those to train on and those held out, `generated` makes endless rows of seeds
+`split` divides the seeds into those to train on and those held out, whole pens among them, `generated` makes endless rows of seeds
 as `training.composition` makes requests, `written` gives each seed once as it was written, `mixed` adds natural
 utterances.
 """
@@ -14,7 +14,7 @@ import hashlib
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from pipeline.errors import TinyAgentError
 from pipeline.spec import Catalogue
 from training.checks import elaborated
 from training.composition import Composition, Recipe, Request
-from training.seeds import Seed, held_out
+from training.seeds import Seed, side_of
 
 RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.06)
 AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, invented=0.0)
@@ -52,30 +52,40 @@ def lookups_apart(tools: Catalogue) -> list[str]:
 
 
 class Parts(NamedTuple):
-    """The seeds, divided by their ids, so that a seed never moves from one part to another."""
+    """The seeds, divided so that none ever moves from one part to another."""
 
     train: list[Seed]
-    tune: list[Seed]  # temperature and shifts are fitted on these
+    tune: list[Seed]  # temperatures and shifts are fitted on these
     calibrate: list[Seed]  # thresholds come from these
-    test: list[Seed]  # figures come from these
+    test: list[Seed]  # of pens that none of the above has: figures come from these
+    corpus: list[Seed]  # of the pens trained on, those that the corpus keeps for its test: more figures
 
 
-def split(seeds: Sequence[Seed], *, share: float, pen: str) -> Parts:
-    """Divide the seeds; one part in five of those held out tunes, three calibrate, one tests.
+def split(seeds: Sequence[Seed], *, calibration_pens: Collection[str], test_pens: Collection[str]) -> Parts:
+    """Divide the seeds by who wrote them: thresholds must hold for requests of people whom the model never read.
 
     Args:
         seeds: All of them.
-        share: Of the seeds to hold out, from every pen.
-        pen: Held out whole, for requests of a writer that the model never read; "" for none.
+        calibration_pens: Kept from training; one seed in five of theirs tunes, the others calibrate.
+        test_pens: Kept from all of that.
     """
-    parts = Parts([], [], [], [])
+    parts = Parts([], [], [], [], [])
     for seed in seeds:
-        if seed.pen != pen and not held_out(seed, share):
+        side = side_of(seed.id)
+        if seed.pen in test_pens:
+            parts.test.append(seed)
+        elif seed.pen in calibration_pens:
+            (parts.tune if _place(seed.id) < 0.2 else parts.calibrate).append(seed)
+        elif side == "train":
             parts.train.append(seed)
-        elif not seed.tools:  # a seed with invented tools is no request that thresholds promise anything for
-            at = int(hashlib.sha256(f"part {seed.id}".encode()).hexdigest()[:8], 16) / 2**32
-            (parts.tune if at < 0.2 else parts.calibrate if at < 0.8 else parts.test).append(seed)
+        elif side == "test" and not seed.tools:  # nothing is promised of requests for invented tools
+            parts.corpus.append(seed)
     return parts
+
+
+def _place(name: str) -> float:
+    """Return a number from 0 to 1 that a name always has, and that is not the one by which `side_of` decides."""
+    return int(hashlib.sha256(f"part {name}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 def generated(seeds: Sequence[Seed], tools: Catalogue, *, seed: int) -> Iterator[Row]:

@@ -52,9 +52,9 @@ class Evaluation:
             "alpha": self.alpha,
             "threshold": self.threshold,
             "nothing_below": self.nothing_below,
-            "temperature": self.scaling.temperature,
+            "temperatures": list(self.scaling.temperatures),
             "shifts": list(self.scaling.shifts),
-            "calibration_scores": [round(score, 6) for score in self.scores],
+            "calibration_scores": self.scores,
             "metrics": {
                 name: {key: None if np.isnan(value) else round(value, 5) for key, value in asdict(metrics).items()}
                 for name, metrics in self.metrics.items()
@@ -76,21 +76,20 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def held_out_rows(parts: Parts, tools: Catalogue, natural: Sequence[Row], *, pen: str) -> HeldOut:
+def held_out_rows(parts: Parts, tools: Catalogue, natural: Sequence[Row]) -> HeldOut:
     """Return the rows to calibrate and test on.
 
     Args:
         parts: The divided seeds.
         tools: The catalogue.
         natural: Rows of public corpora to test on.
-        pen: The one that was held out whole.
     """
     test = written(parts.test, tools)
     groups = {
-        "test seeds as written": test,
-        f"of these, of the unseen pen {pen}": [row for row in test if row.source == pen],
-        "of these, Portuguese and Spanish": [row for row in test if row.language != "en"],
-        "generated from test seeds": _take(parts.test, tools),
+        "of unseen pens, English": [row for row in test if row.language == "en"],
+        "of unseen pens, Portuguese and Spanish": [row for row in test if row.language != "en"],
+        "generated from seeds of unseen pens": _take(parts.test, tools),
+        "the corpus's test seeds": written(parts.corpus, tools),
         "public corpora": list(natural),
     }
     tune = written(parts.tune, tools) + _take(parts.tune, tools)
@@ -103,7 +102,7 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: floa
     Args:
         predict: The model.
         rows: Held-out rows.
-        labels: The tools, in the order of the logits.
+        labels: What the logits stand for, in their order: tools, then lookups.
         alpha: The share of requests in scope that may lack a needed tool.
     """
 
@@ -115,11 +114,12 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: floa
     probabilities = scaling(logits)
     ascending = scores(probabilities, needed)
     at = threshold(ascending, alpha)
-    nothing_below = lowest_best(probabilities, needed)
+    tools = sum(not label.startswith(IMPLIED) for label in labels)  # it is these that a request is in scope for
+    nothing_below = lowest_best(probabilities[:, :tools], needed[:, :tools])
     metrics = {}
     for name, group in rows.test.items():
         logits, needed = run(group)
-        metrics[name] = measure(scaling(logits), needed, at, nothing_below)
+        metrics[name] = measure(scaling(logits), needed, at, nothing_below, tools=tools)
     return Evaluation(scaling, ascending, alpha, at, nothing_below, metrics)
 
 

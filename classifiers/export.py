@@ -10,7 +10,6 @@ half-written artefact does not load.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import shutil
@@ -25,9 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.calibration import Scaling
 from classifiers.evaluation import Evaluation, Predict, evaluate
-from classifiers.inference import FORMAT, IMPLIED, LABELS, MODEL, TOKENIZER, ClassifierError, ToolClassifier, words_of
+from classifiers.inference import (
+    FORMAT,
+    IMPLIED,
+    LABELS,
+    MODEL,
+    TOKENIZER,
+    ClassifierError,
+    ToolClassifier,
+    digest,
+    words_of,
+)
 from classifiers.train import Data, Settings, load_data
 
 if TYPE_CHECKING:
@@ -62,7 +70,12 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
         state = torch.load(run / "checkpoint.pt", weights_only=True)
     except FileNotFoundError as error:
         raise ClassifierError(f"{error.filename} is missing", fix="train first: tinyagent train classifier") from None
-    settings = Settings(**{name: told[name] for name in Settings.__dataclass_fields__})
+    try:
+        settings = Settings(**{name: told[name] for name in Settings.__dataclass_fields__})
+    except KeyError as error:
+        raise ClassifierError(
+            f"{run} is a run of another version: it says nothing of {error}", fix="train again"
+        ) from None
     encoder, data = load_encoder(settings.encoder), load_data(settings, natural)
     if list(data.labels) != told.pop("labels"):
         raise ClassifierError("the tools are not those that the run was trained on", fix="train again")
@@ -84,16 +97,17 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
             "labels": data.labels,
             "max_tokens": settings.max_tokens,
             "encoder": {
-                "sha256": hashlib.sha256(content).hexdigest(),
+                "sha256": digest(content),
+                "tokenizer_sha256": digest((made / TOKENIZER).read_bytes()),
                 "base": encoder.name,
                 "base_sha256": encoder.sha256,
             },
             "words": _words(data),
             "training": told | {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)},
         }
-        uncalibrated: dict[str, Any] = {"alpha": 0.5, "threshold": 0.5, "nothing_below": 0.0, "temperature": 1.0}
-        uncalibrated["shifts"] = [0.0] * len(data.labels)
-        (made / LABELS).write_text(json.dumps(facts | uncalibrated | {"calibration_scores": []}), "utf-8")
+        none = {"alpha": 0.5, "threshold": 0.5, "nothing_below": 0.0, "calibration_scores": []}
+        flat = {"temperatures": [1.0] * len(data.labels), "shifts": [0.0] * len(data.labels)}
+        (made / LABELS).write_text(json.dumps(facts | none | flat), "utf-8")
         classifier = ToolClassifier.load(made)
 
         texts = [row.text for rows in data.held_out.test.values() for row in rows][:200]
@@ -122,7 +136,7 @@ def compare(
     from classifiers.model import pad
 
     session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
-    plain = Scaling(1.0, classifier.scaling.shifts)
+    plain = classifier.scaling  # not calibrated yet: the logits' own probabilities
     apart, moved, cosines = 0.0, list[float](), list[float]()
     for text in texts:
         ids, mask = pad([encoder.encode(text, classifier.max_tokens)], encoder.padding)
@@ -161,16 +175,17 @@ lookups its plan will imply; gives its sentence embedding in the same pass.
   `{TOKENIZER}`, `{LABELS}` (labels, threshold, temperature, calibration scores, training settings).
 - **Training**: {training["steps"]} steps of {training["batch"]} requests in {training["minutes"]:g} minutes of CPU.
 - **Calibration**: threshold {evaluation.threshold:.4f} for a miss rate of {evaluation.alpha:.1%}, by conformal risk control
-  on {len(evaluation.scores)} held-out requests; temperature {evaluation.scaling.temperature:.2f}. The bound holds for requests
-  like these.
+  on {len(evaluation.scores)} requests of {_listed(training["calibration_pens"])}, which training never saw; temperatures of
+  {min(evaluation.scaling.temperatures):.2f} to {max(evaluation.scaling.temperatures):.2f}, and a shift for each label. The bound holds
+  for requests like these.
 - **Speed**: {milliseconds:.1f} ms a request (median, one thread, tokenisation included, on the machine of the export).
 - **Parity**: logits of the float export within {parity["onnx_logits_apart"]:.0e} of torch; int8 moves a probability by
   {parity["int8_probabilities_moved"]:.4f} on average, the embedding to a cosine of {parity["int8_embedding_cosine"]:.4f}.
 
 ## Measured
 
-On requests that neither training nor calibration saw ({training["held_out"]:.0%} of the seeds and all of pen
-{training["pen"] or "–"} were held out), by this int8 model, one request at a time:
+On requests that neither training nor calibration saw (the unseen pens are {_listed(training["test_pens"])}), by this int8 model, one
+request at a time:
 
 {evaluation.table()}
 
@@ -192,6 +207,10 @@ the share of words that it knows, of {len(facts["words"]):,}, tells such a reque
 
 Of the project; the encoder that it starts from, all-MiniLM-L6-v2, is under Apache-2.0.
 """
+
+
+def _listed(pens: Sequence[str]) -> str:
+    return f"{', '.join(pens[:-1])} and {pens[-1]}" if len(pens) > 1 else "".join(pens)
 
 
 _CORPORA = """Beside them, utterances of public corpora whose intents name their tools for certain; their text is not

@@ -24,7 +24,7 @@ from pipeline.errors import TinyAgentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 IMPLIED = "implied:"  # begins the label of a lookup that the values of a plan imply
 ARTEFACT = Path(__file__).parent / "artefact"
 MODEL, TOKENIZER, LABELS = "model.int8.onnx", "tokenizer.json", "labels.json"
@@ -59,7 +59,7 @@ class ToolClassifier:
         self._labels: tuple[str, ...] = tuple(facts["labels"])
         self.labels = tuple(label for label in self._labels if not label.startswith(IMPLIED))
         self.max_tokens: int = facts["max_tokens"]  # what is longer is cut
-        self.scaling = Scaling(facts["temperature"], tuple(facts["shifts"]))
+        self.scaling = Scaling(tuple(facts["temperatures"]), tuple(facts["shifts"]))
         self.alpha: float = facts["alpha"]  # the miss rate that `threshold` is for
         self.threshold: float = facts["threshold"]  # tools and lookups are selected from this probability on
         self.nothing_below: float = facts["nothing_below"]  # with no probability above it, no tool is needed
@@ -86,21 +86,24 @@ class ToolClassifier:
         try:
             facts = json.loads((folder / LABELS).read_text("utf-8"))
             model = (folder / MODEL).read_bytes()
-            tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
+            cutter = (folder / TOKENIZER).read_text("utf-8")
+            tokenizer = Tokenizer.from_str(cutter)
         except FileNotFoundError as error:
             raise ClassifierError(f"no classifier: {error.filename} is missing", fix=_MEND) from None
         except Exception as error:  # the tokenizers library raises bare Exception for a file that it cannot read
             raise ClassifierError(f"the classifier in {folder} cannot be read: {error}", fix=_MEND) from error
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise ClassifierError(f"{folder / LABELS} is not of format {FORMAT}", fix=_MEND)
-        if hashlib.sha256(model).hexdigest() != facts["encoder"]["sha256"]:
-            raise ClassifierError(f"{folder / MODEL} is not the model that {LABELS} is for", fix=_MEND)
-        tokenizer.enable_truncation(facts["max_tokens"])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        classifier = cls(session, tokenizer, facts)
+        try:
+            _check(facts, folder, {MODEL: digest(model), TOKENIZER: digest(cutter.encode())})
+            tokenizer.enable_truncation(facts["max_tokens"])
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            classifier = cls(session, tokenizer, facts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClassifierError(f"{folder / LABELS} is damaged: {error!r}", fix=_MEND) from None
         if alpha is not None and alpha != classifier.alpha:
             classifier.threshold, classifier.alpha = classifier.threshold_at(alpha), alpha
         return classifier
@@ -145,6 +148,24 @@ class ToolClassifier:
         }
         logits, embedding = self._session.run(["logits", "embedding"], inputs)
         return logits[0], embedding[0], bool(encoding.overflowing)
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file of the artefact, as `labels.json` has it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check(facts: Mapping[str, Any], folder: Path, files: Mapping[str, str]) -> None:
+    """Hold `labels.json` against itself and against the files beside it, whose digests are given."""
+    if len(facts["temperatures"]) != len(facts["labels"]) or len(facts["shifts"]) != len(facts["labels"]):
+        raise ValueError("a label without its calibration")
+    if not 0 <= facts["threshold"] <= 1 or min(facts["temperatures"], default=1) <= 0:
+        raise ValueError("a calibration that no probabilities have")
+    if list(facts["calibration_scores"]) != sorted(facts["calibration_scores"]):
+        raise ValueError("scores that are not in ascending order")
+    for name, expected in ((MODEL, facts["encoder"]["sha256"]), (TOKENIZER, facts["encoder"]["tokenizer_sha256"])):
+        if files[name] != expected:
+            raise ClassifierError(f"{folder / name} is not the one that {LABELS} is for", fix=_MEND)
 
 
 def words_of(text: str) -> list[str]:

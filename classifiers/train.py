@@ -55,9 +55,10 @@ class Settings:
     distillation: float = 2.0  # weight of 1 - cosine to the original embedding
     distilled: int = 8  # rows of a batch that are distilled: a pass of the original model costs time
     natural_share: float = 0.3  # of natural rows, where there are any
-    held_out: float = 0.12  # share of the seeds
-    pen: str = "s7"  # held out whole
-    alpha: float = 0.01  # miss rate to calibrate for
+    calibration_pens: tuple[str, ...] = ("s7", "s22", "s23", "s25", "s33")  # kept from training
+    test_pens: tuple[str, ...] = ("s2", "s8", "s32")  # and from calibration too
+    without: tuple[str, ...] = ()  # tools to leave out, as if they had not been there yet
+    alpha: float = 0.02  # miss rate to calibrate for
     max_tokens: int = 160
     report_every: int = 50  # steps
     checkpoint_every: int = 100
@@ -77,10 +78,14 @@ class Data:
 def load_data(settings: Settings, folder: Path | None) -> Data:
     """Read seeds and public corpora, and divide them as the settings say."""
     tools = builtin_tools()
-    parts = split(load_seeds(), share=settings.held_out, pen=settings.pen)
+    if strange := [name for name in settings.without if name not in tools]:
+        raise ClassifierError(f"no tool {strange[0]!r} to leave out", fix=f"the tools are {', '.join(tools)}")
+    tools = tools.only([name for name in tools if name not in settings.without])
+    seeds = [seed for seed in load_seeds() if not {tool for tool, _ in seed.calls} & {*settings.without}]
+    parts = split(seeds, calibration_pens=settings.calibration_pens, test_pens=settings.test_pens)
     others, others_held_out = natural(folder) if folder else ([], [])
-    rows = held_out_rows(parts, tools, others_held_out, pen=settings.pen)
-    return Data(labels_of(tools), parts.train, others, rows)
+    rows = held_out_rows(parts, tools, [row for row in others_held_out if row.tools <= {*tools}])
+    return Data(labels_of(tools), parts.train, [row for row in others if row.tools <= {*tools}], rows)
 
 
 def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:

@@ -1,8 +1,7 @@
 """The tools' descriptions and example requests as embeddings, searched with FAISS.
 
-`ToolIndex.build` embeds them, `save` and `load` keep the result as one folder, `load_or_build` does what is needed: a
-changed catalogue is a new index, for which only texts that the last one did not have are embedded. A search gives each tool
-the score of its best entry. It knows nothing of thresholds; what a score means is for `pipeline.selection` to say.
+`ToolIndex.build` embeds them, `update` follows a changed catalogue at the cost of what changed, `save` and `load` keep the index as
+one folder, and `load_or_build` does what is needed. A search gives each tool the score of its best entry. It knows nothing of thresholds; what a score means is for `pipeline.selection` to say.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 KEPT = 4  # indexes of earlier catalogues that stay on disk
+GONE = ""  # owner of an entry whose tool is gone, or says something else now
+MOST_GONE = 0.25  # share of the entries; with more, all is built anew without them
 NEAREST = 256  # entries that a search looks at: a tool has a handful, a request needs a handful of tools
 # From so many entries on, the search is by a graph of neighbours (HNSW) and no longer over all of them: see `benchmarks.index_scale`.
 GRAPH_FROM = 50_000
@@ -50,7 +51,7 @@ class ToolIndex:
 
     Args:
         embedder: Embeds the queries, and embedded the entries.
-        owners: The tool of each entry.
+        owners: The tool of each entry; "" of one that is gone.
         vectors: Unit vectors, shape (entries, dimensions).
         texts: A digest of each entry's text.
         catalogue: The digest of the catalogue that was embedded.
@@ -72,27 +73,53 @@ class ToolIndex:
         self.texts = tuple(texts)
         self.catalogue = catalogue
         self._faiss: Any = graph or _searchable(vectors)
+        self._pass_over_what_is_gone()
 
     @classmethod
-    def build(cls, tools: Catalogue, embedder: Encoder, *, known: ToolIndex | None = None) -> Self:
-        """Embed the tools' descriptions and examples.
+    def build(cls, tools: Catalogue, embedder: Encoder) -> Self:
+        """Embed the tools' descriptions and examples."""
+        index = cls(embedder, (), embedder.embed([]), (), "")
+        index.update(tools)
+        return index
+
+    def update(self, tools: Catalogue) -> None:
+        """Make this the index of other tools: what is gone is not found any more, what is new is embedded and added.
+
+        What stays costs nothing, in a graph too, which is not built again. Not for use while another thread searches.
 
         Args:
-            tools: The catalogue.
-            embedder: Embeds texts.
-            known: An index by the same embedder, whose entries need not be embedded again.
+            tools: The whole new catalogue.
         """
-        entries = [
-            (tool.name, text)
+        wanted = {
+            (tool.name, hashlib.sha256(text.encode()).hexdigest()[:24]): text
             for tool in tools.values()
             for text in (tool.description, *(example.request for example in tool.examples))
-        ]
-        digests = [hashlib.sha256(text.encode()).hexdigest()[:24] for _, text in entries]
-        rows = dict(zip(known.texts, known.vectors, strict=True)) if known else {}
-        new = {digest: text for digest, (_, text) in zip(digests, entries, strict=True) if digest not in rows}
-        rows |= zip(new, embedder.embed(list(new.values())), strict=True)
-        vectors = np.stack([rows[digest] for digest in digests]) if entries else embedder.embed([])
-        return cls(embedder, [name for name, _ in entries], vectors, digests, tools.digest)
+        }
+        entries = list(zip(self.owners, self.texts, strict=True))
+        old = set(entries)
+        new = [entry for entry in wanted if entry not in old]
+        rows = dict(zip(self.texts, self.vectors, strict=True))  # also of what is gone: a tool may have been renamed
+        unknown = {text: wanted[owner, text] for owner, text in new if text not in rows}
+        rows |= zip(unknown, self._embedder.embed(list(unknown.values())), strict=True)
+        owners = [owner if (owner, text) in wanted else GONE for owner, text in entries]
+        added = np.stack([rows[text] for _, text in new]) if new else self.vectors[:0]
+        grown = np.concatenate([self.vectors, added])
+
+        before = len(self.owners)
+        self.owners = (*owners, *(owner for owner, _ in new))
+        self.texts = (*self.texts, *(text for _, text in new))
+        self.vectors, self.catalogue = grown, tools.digest
+        if self.owners.count(GONE) > len(self.owners) * MOST_GONE:
+            there = [i for i, owner in enumerate(self.owners) if owner != GONE]
+            self.owners = tuple(self.owners[i] for i in there)
+            self.texts = tuple(self.texts[i] for i in there)
+            self.vectors = self.vectors[there]
+            self._faiss = _searchable(self.vectors)
+        elif before < GRAPH_FROM <= len(self.owners):
+            self._faiss = _searchable(self.vectors)
+        elif new:
+            self._faiss.add(added)
+        self._pass_over_what_is_gone()
 
     @classmethod
     def load_or_build(cls, tools: Catalogue, embedder: Encoder, folder: Path) -> Self:
@@ -102,7 +129,8 @@ class ToolIndex:
             return index
         earlier = sorted(folder.glob(f"{embedder.digest[:16]}-*"), key=lambda p: p.stat().st_mtime, reverse=True)
         known = next((found for old in earlier if (found := cls.load(old, embedder))), None)
-        index = cls.build(tools, embedder, known=known)
+        index = known or cls.build(Catalogue([]), embedder)
+        index.update(tools)
         with suppress(OSError):  # an index that cannot be kept (a read-only or full disk) serves this process
             index.save(path)
             for old in earlier[KEPT:]:
@@ -162,9 +190,9 @@ class ToolIndex:
 
         In a catalogue of up to 256 entries these are all tools.
         """
-        if not self.owners:
+        if not self._there:
             return {}
-        scores, found = self._faiss.search(self._embedder.embed(texts), min(NEAREST, len(self.owners)))
+        scores, found = self._faiss.search(self._embedder.embed(texts), min(NEAREST, self._there), params=self._params)
         best: dict[str, float] = {}
         for row, entries in zip(scores.tolist(), found.tolist(), strict=True):
             for score, entry in zip(row, entries, strict=True):
@@ -172,6 +200,20 @@ class ToolIndex:
                     name = self.owners[entry]
                     best[name] = max(best.get(name, -1.0), score)
         return best
+
+    def _pass_over_what_is_gone(self) -> None:
+        """Have searches look at the entries that are there alone."""
+        import faiss
+
+        gone = [i for i, owner in enumerate(self.owners) if owner == GONE]
+        self._there = len(self.owners) - len(gone)
+        self._params: Any = None
+        if gone:
+            there = faiss.IDSelectorNot(faiss.IDSelectorBatch(gone))
+            if isinstance(self._faiss, faiss.IndexHNSW):
+                self._params = faiss.SearchParametersHNSW(sel=there, efSearch=NEAREST)
+            else:
+                self._params = faiss.SearchParameters(sel=there)
 
 
 def _searchable(vectors: NDArray[np.float32]) -> Any:

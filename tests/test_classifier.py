@@ -53,8 +53,30 @@ def test_scaling_finds_back_how_logits_were_distorted(temperature, shifts):
     honest = rng.normal(0, 2, (4000, 3))
     needed = rng.random((4000, 3)) < 1 / (1 + np.exp(-honest))
     fitted = fit_scaling(((honest - shifts) * temperature).astype(np.float32), needed)
-    assert fitted.temperature == pytest.approx(temperature, rel=0.15)
+    assert fitted.temperatures == pytest.approx((temperature,) * 3, rel=0.15)
     assert fitted.shifts == pytest.approx(tuple(shifts), abs=0.3)
+
+
+def test_a_label_of_its_own_temperature_gets_it_and_a_rare_one_the_common_one():
+    rng = np.random.default_rng(1)
+    honest = rng.normal(0, 2, (4000, 4))
+    needed = rng.random((4000, 4)) < 1 / (1 + np.exp(-honest))
+    few = np.zeros(4000, bool)
+    few[:8] = True
+    distorted = honest * [1, 1, 1.5, 1]
+    distorted[~few, 3], needed[~few, 3] = -9, False  # hardly ever asked about
+    fitted = fit_scaling(distorted.astype(np.float32), needed)
+    assert fitted.temperatures[2] == pytest.approx(1.5, rel=0.15)
+    assert fitted.temperatures[:2] == pytest.approx((1, 1), rel=0.15)
+    assert 0.6 < fitted.temperatures[3] < 1.6
+
+
+def test_a_lookup_alone_brings_no_request_into_scope():
+    probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1]])  # a tool and a lookup
+    needed = np.array([[False, True], [True, True], [True, False]])
+    found = measure(probabilities, needed, 0.05, nothing_below=0.15, tools=1)
+    assert (found.requests, found.out_of_scope) == (2, 1)
+    assert (found.nothing, found.refused) == (1.0, 0.0)
 
 
 def test_metrics_count_requests_not_tools():
@@ -69,7 +91,7 @@ def test_metrics_count_requests_not_tools():
 
 
 def test_probabilities_of_extreme_logits_are_finite():
-    assert Scaling(0.5, (0.0, 0.0))(np.array([-4000, 4000], np.float32)).tolist() == [0.0, 1.0]
+    assert Scaling((0.5, 0.5), (0.0, 0.0))(np.array([-4000, 4000], np.float32)).tolist() == [0.0, 1.0]
 
 
 # ── the encoder (needs torch) ────────────────────────────────────────────────────────────────────
@@ -78,7 +100,7 @@ def test_probabilities_of_extreme_logits_are_finite():
 def test_a_bert_encoder_becomes_an_equal_deberta_one():
     torch = pytest.importorskip("torch", reason="the encoder is converted with torch (extra `train`)")
     transformers = pytest.importorskip("transformers", reason="the encoder is converted with transformers")
-    from classifiers.model import load_encoder, pad, to_deberta
+    from classifiers.model import pad, to_deberta
 
     def difference(bert, ids, mask):
         with torch.no_grad():
@@ -95,16 +117,24 @@ def test_a_bert_encoder_becomes_an_equal_deberta_one():
         torch.nn.init.normal_(weight, std=0.3)
     assert difference(small, *pad([list(range(1, 70)), [5, 6, 7]], 0)) < 1e-4
 
+
+def test_the_packaged_encoder_becomes_an_equal_deberta_one():
+    torch = pytest.importorskip("torch", reason="the encoder is converted with torch (extra `train`)")
+    from classifiers.model import load_encoder, pad, to_deberta
+
     try:
         encoder = load_encoder()
-    except ClassifierError:
-        return
+    except ClassifierError as error:
+        pytest.skip(str(error))
     texts = [
         "Text Priya that I'm ten minutes late",
         "Remind me to call mum tomorrow at 6 and mail the lease to Omar",
     ]
     ids, mask = pad([encoder.tokenizer.encode(text).ids for text in texts], 0)
-    assert difference(encoder.original, ids, mask) < 1e-5
+    with torch.no_grad():
+        before = encoder.original(input_ids=ids, attention_mask=mask).last_hidden_state
+        after = to_deberta(encoder.original)(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert (before - after)[mask.bool()].abs().max().item() < 1e-5
 
 
 def test_before_training_the_embedding_is_the_original_one():
@@ -130,14 +160,18 @@ def test_before_training_the_embedding_is_the_original_one():
 def test_rows_name_the_tools_of_the_surface_plan_and_held_out_seeds_stay_out():
     pytest.importorskip("faker", reason="slots are refilled with faker (extra `train`)")
     from classifiers.data import generated, split, written
-    from training.seeds import load_seeds
+    from training.seeds import load_seeds, side_of
 
     seeds, tools = load_seeds(), builtin_tools()
-    parts = split(seeds, share=0.12, pen="s7")
+    parts = split(seeds, calibration_pens=("s7", "s22"), test_pens=("s2", "s8"))
     ids = [seed.id for part in parts for seed in part]
     assert len(ids) == len(set(ids))  # no seed is in two parts
-    assert not any(seed.pen == "s7" for seed in parts.train)
-    assert min(map(len, parts)) > 50
+    assert {seed.pen for seed in [*parts.tune, *parts.calibrate]} == {"s7", "s22"}
+    assert {seed.pen for seed in parts.test} == {"s2", "s8"}
+    assert not {seed.pen for seed in [*parts.train, *parts.corpus]} & {"s7", "s22", "s2", "s8"}
+    assert {side_of(seed.id) for seed in parts.train} == {"train"}
+    assert {side_of(seed.id) for seed in parts.corpus} == {"test"}
+    assert min(map(len, parts)) > 30
 
     (row,) = written([seed for seed in seeds if seed.id == "s1-001"], tools)
     assert row.tools == {"send_sms"}
@@ -209,7 +243,22 @@ def test_a_request_that_was_cut_says_so(classifier):
     classifier("\ud800 half a character")
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated model", "another format", "not json", "tokenizer"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "missing",
+        "truncated model",
+        "another format",
+        "not json",
+        "tokenizer",
+        "another tokenizer",
+        "a label more",
+        "no threshold",
+        "a threshold of text",
+        "no temperature",
+        "unsorted",
+    ],
+)
 def test_a_damaged_artefact_is_refused_with_its_mend(classifier, tmp_path: Path, damage: str):
     folder = tmp_path / "artefact"
     shutil.copytree(ARTEFACT, folder)
@@ -225,6 +274,61 @@ def test_a_damaged_artefact_is_refused_with_its_mend(classifier, tmp_path: Path,
             labels.write_text("{")
         case "tokenizer":
             (folder / "tokenizer.json").write_text("{}")
+        case "another tokenizer":  # that works, and would give every word another meaning
+            text = (folder / "tokenizer.json").read_text("utf-8")
+            (folder / "tokenizer.json").write_text(text.replace('"omar"', '"o_ar"'), "utf-8")
+        case "a label more":
+            labels.write_text(
+                json.dumps((facts := json.loads(labels.read_text())) | {"labels": [*facts["labels"], "x"]})
+            )
+        case "no threshold":
+            facts = json.loads(labels.read_text())
+            del facts["threshold"]
+            labels.write_text(json.dumps(facts))
+        case "a threshold of text":
+            labels.write_text(json.dumps(json.loads(labels.read_text()) | {"threshold": "0.1"}))
+        case "no temperature":
+            labels.write_text(
+                json.dumps((facts := json.loads(labels.read_text())) | {"temperatures": [0.0] * len(facts["labels"])})
+            )
+        case "unsorted":
+            labels.write_text(json.dumps(json.loads(labels.read_text()) | {"calibration_scores": [0.2, 0.1]}))
     with pytest.raises(TinyAgentError) as caught:
         ToolClassifier.load(folder)
     assert caught.value.fix
+
+
+def test_a_trained_network_and_its_artefact_agree(tmp_path: Path):
+    torch = pytest.importorskip("torch", reason="training needs torch (extra `train`)")
+    transformers = pytest.importorskip("transformers", reason="training needs transformers")
+    pytest.importorskip("onnx", reason="the export needs onnx")
+    from classifiers.export import export
+    from classifiers.train import Settings, train
+
+    torch.manual_seed(0)
+    words = transformers.PreTrainedTokenizerFast(tokenizer_file=str(ARTEFACT / "tokenizer.json"), pad_token="[PAD]")
+    words.save_pretrained(tmp_path / "encoder")
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path / "encoder")
+
+    left_out = ("open_note", "summarize_pdf")
+    settings = Settings(
+        minutes=0.05,
+        batch=8,
+        encoder=str(tmp_path / "encoder"),
+        test_pens=("s2",),
+        without=left_out,
+        alpha=0.1,
+        checkpoint_every=2,
+    )
+    train(settings, None, tmp_path / "run")
+    evaluation = export(tmp_path / "run", None, tmp_path / "artefact")  # which holds the formats against each other
+    classifier = ToolClassifier.load(tmp_path / "artefact", alpha=0.1)
+    assert set(classifier.labels) == set(builtin_tools()) - set(left_out)
+    assert (classifier.threshold, classifier.alpha) == (evaluation.threshold, 0.1)
+    assert classifier("text Omar").embedding.shape == (32,)
+    steps = json.loads((tmp_path / "run" / "evaluation.json").read_text())["steps"]
+    train(settings, None, tmp_path / "run")  # is over, and does nothing but measure
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["steps"] == steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def test_what_is_needed_is_selected(index: ToolIndex, tools: Catalogue, request_
     selection = Selector(tools, index).select(request_)
     assert selection.route is Route.INDEX
     assert needed <= set(selection.names)
-    assert len(selection.tools) < len(tools)
+    assert len(selection.tools) <= SelectionOptions().most
 
 
 def test_lookups_are_closed_over(index: ToolIndex, tools: Catalogue) -> None:
@@ -276,6 +277,7 @@ def test_many_entries_are_searched_by_a_graph(
 ) -> None:
     monkeypatch.setattr("index.tool_index.GRAPH_FROM", 1)
     graph = ToolIndex.build(tools, embedder)
+    assert isinstance(graph._faiss, faiss.IndexHNSW)
     assert graph.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
     graph.save(tmp_path / "index")
     loaded = ToolIndex.load(tmp_path / "index", embedder)
@@ -285,6 +287,49 @@ def test_many_entries_are_searched_by_a_graph(
     repaired = ToolIndex.load(tmp_path / "index", embedder)
     assert repaired is not None
     assert repaired.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+
+
+@pytest.mark.parametrize("graph_from", [1, 50_000])
+def test_an_index_follows_its_catalogue_as_one_built_anew_would_be(
+    tools: Catalogue, embedder: Embedder, monkeypatch: pytest.MonkeyPatch, graph_from: int
+) -> None:
+    monkeypatch.setattr("index.tool_index.GRAPH_FROM", graph_from)
+    monkeypatch.setattr("index.tool_index.MOST_GONE", 0.5)
+    other = tools["open_note"].model_copy(update={"description": "Play a tune on the harmonica."})
+    changed = [
+        Catalogue([spec for spec in tools.values() if spec.name not in {"open_note", "send_sms"}]),  # two are removed,
+        Catalogue(
+            [*(spec for spec in tools.values() if spec.name != "open_note"), other]
+        ),  # one comes back, one changed
+        tools.only(["send_sms"]),  # so few are left that the others are cleared away
+        Catalogue([]),
+        tools,
+    ]
+    queries = ["text Omar that I am late", "play something on the harmonica", "open my note"]
+    counts = Counts(embedder)
+    index = ToolIndex.build(tools, counts)
+    lengths = []
+    for catalogue in changed:
+        index.update(catalogue)
+        lengths.append(len(index.owners))
+        assert index.catalogue == catalogue.digest
+        anew = ToolIndex.build(catalogue, embedder)
+        for query in queries:
+            assert index.search([query]) == pytest.approx(anew.search([query]), abs=1e-5)
+    entries = lengths[-1]
+    assert lengths[0] == entries  # nothing was built anew for two tools that went
+    assert lengths[2] < entries / 4
+    assert counts.texts.count("Play a tune on the harmonica.") == 1
+
+
+def test_a_changed_index_is_the_same_after_it_was_kept(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
+    index = ToolIndex.build(tools, embedder)
+    index.update(Catalogue([spec for spec in tools.values() if spec.name != "open_note"]))
+    index.save(tmp_path / "index")
+    loaded = ToolIndex.load(tmp_path / "index", embedder)
+    assert loaded is not None
+    assert loaded.search(["open my note"]) == pytest.approx(index.search(["open my note"]))
+    assert "open_note" not in loaded.search(["open my note"])
 
 
 def test_an_empty_catalogue_has_an_index(embedder: Embedder) -> None:

@@ -279,16 +279,23 @@ def train_planner(
 )
 @click.option("--encoder", default="", help="Checkpoint of BERT or DeBERTa to begin with (default: all-MiniLM-L6-v2).")
 @click.option("--seed", type=int, default=0, help="Of the random numbers.")
+@click.option("--without", multiple=True, metavar="TOOL", help="Leave a tool out of all training and of the labels.")
 @click.option("--export", "artefact", type=FOLDER, help="Folder to write the int8 ONNX artefact to at the end.")
 def train_classifier(
-    out: Path, minutes: float, natural: Path | None, encoder: str, seed: int, artefact: Path | None
+    out: Path,
+    minutes: float,
+    natural: Path | None,
+    encoder: str,
+    seed: int,
+    without: tuple[str, ...],
+    artefact: Path | None,
 ) -> None:
     """Train the classifier that selects tools, and export it."""
     with _extra():
         from classifiers.train import Settings
         from classifiers.train import train as run
 
-        evaluation = run(Settings(minutes=minutes, encoder=encoder, seed=seed), natural, out)
+        evaluation = run(Settings(minutes=minutes, encoder=encoder, seed=seed, without=without), natural, out)
         if artefact:
             from classifiers.export import export
 
