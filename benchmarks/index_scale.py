@@ -82,6 +82,7 @@ def generated() -> Iterator[ToolSpec]:
         yield ToolSpec.model_validate(
             {
                 "name": "_".join(f"{verb} {thing} {where}".split()),
+                "app": where,
                 "description": f"{verb.capitalize()} a {thing} in the {where}.",
                 "effect": "write",
                 "parameters": [{"name": "name", "type": "string", "description": f"Which {thing}."}],

@@ -12,6 +12,7 @@ The result says by which route it came, with the scores: a selection is never si
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -49,6 +50,8 @@ class SelectionOptions:
     guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
     likely: float = 0.5  # …by this probability
     strangers: int = 4  # ranks of the index, for a clause, in which a tool that the classifier does not know is offered
+    together: int = 8  # tools that such ones fill up to, where there are many: the first of each clause first
+    strangers_least: int = 2  # that find room in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,20 +193,25 @@ class Selector:
         if not nothing and not chosen:
             return None
         needless = frozenset(name for name, p in lookups.items() if p < threshold)
-        strange = self._strangers_for(texts)
+        strange = self._strangers_for(texts, room=self._options.together - len(chosen))
         needless -= self._tools.prerequisites(strange)
         return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
 
-    def _strangers_for(self, texts: Sequence[str]) -> dict[str, float]:
+    def _strangers_for(self, texts: Sequence[str], *, room: int) -> dict[str, float]:
         """Return tools that the classifier does not know and that the index ranks high for some clause, with their scores."""
         if not self._strangers or self._index is None:
             return dict.fromkeys(self._strangers, 0.0)
-        found: dict[str, float] = {}
+        options = self._options
+        ranked: list[list[tuple[str, float]]] = []
         for text in _queries(texts):
             scores = self._index.search([text])
-            for name in sorted(scores, key=lambda name: -scores[name])[: self._options.strangers]:
-                if name in self._strangers and scores[name] >= self._options.floor:
-                    found[name] = max(found.get(name, 0.0), scores[name])
+            first = sorted(scores, key=lambda name: -scores[name])[: options.strangers]
+            ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= options.floor])
+        found: dict[str, float] = {}
+        for rank in itertools.zip_longest(*ranked):
+            for name, score in sorted(filter(None, rank), key=lambda one: -one[1]):
+                if name in found or len(found) < max(room, options.strangers_least):
+                    found[name] = max(found.get(name, -1.0), score)
         return found
 
     def _by_index(self, texts: Sequence[str], *, whole: bool = False) -> _Found:

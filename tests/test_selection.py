@@ -203,6 +203,21 @@ def test_a_stranger_is_looked_for_by_each_clause(tools: Catalogue) -> None:
     assert "open_note" not in selector.select("text Omar hello").tools
 
 
+def test_of_many_strangers_each_clause_gets_its_first(tools: Catalogue) -> None:
+    class ByText:
+        def search(self, texts: Sequence[str]) -> Mapping[str, float]:
+            [text] = texts
+            if text == "show my note":
+                return {"open_note": 0.4, "maps_open_location": 0.3}
+            return {"create_reminder": 0.9, "summarize_pdf": 0.8, "reply_to_email": 0.7, "forward_email": 0.6}
+
+    options = SelectionOptions(together=4)
+    selector = Selector(tools, ByText(), options, classifier=Says(0.98, 0.01))
+    selection = selector.select("text Omar hello, then show my note")
+    assert set(selection.tools) == {"send_sms", "create_reminder", "open_note", "summarize_pdf"}
+    assert selection.scores["open_note"] == 0.4
+
+
 def test_a_follow_up_is_read_together_with_what_was_asked_before(tools: Catalogue) -> None:
     class Reads(Says):
         def __call__(self, text: str) -> Classification:
