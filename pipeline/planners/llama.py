@@ -2,9 +2,10 @@
 
 Takes a `PlanRequest`, yields the plan's text as it is written. Decoding is greedy: the model's own best token is taken when the
 grammar admits it, and only when it does not is the mask over the vocabulary computed (llguidance). Tokens that the grammar
-forces are appended without asking the model. While a tool's name is written, what the classifier thinks of the tools weighs
-beside the model's own opinion. The prompt's longest common prefix with the one before is
-kept in the KV cache. One request at a time: a second one waits for the lock.
+forces are appended without asking the model, and words that the plan seems to copy from the request are guessed and checked several in
+one pass (`pipeline.planners.speculation`), which changes nothing but the time. While a tool's name is written, what the classifier
+thinks of the tools weighs beside the model's own opinion. The prompt's longest common prefix with the one before is kept in the KV
+cache. One request at a time: a second one waits for the lock.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +25,8 @@ import numpy as np
 from pipeline.grammar import MAX_STEPS, step_grammar
 from pipeline.plan import END_OF_PLAN, JOIN, PlanParser
 from pipeline.planners.base import PlannerError, PlanRequest
+from pipeline.planners.cache import KeyValueCache
+from pipeline.planners.speculation import guess
 from pipeline.prompt import chat_system, chat_user, compact, tinyagent
 from pipeline.spec import ToolSpec
 
@@ -38,6 +42,19 @@ MAX_STEP_TOKENS = 400  # a step that is longer is a model that repeats itself
 _NUMBER = re.compile(r"\d+\. ?")  # of a step
 
 
+@dataclass(slots=True)
+class Counts:
+    """What a plan took, in tokens and in passes of the model."""
+
+    prompt: int = 0
+    reused: int = 0  # of the prompt: they were in the cache
+    written: int = 0
+    forced: int = 0  # of these: the grammar left no choice
+    guessed: int = 0  # checked beside others in one pass
+    right: int = 0  # of the guessed ones
+    passes: int = 0  # of the model, after the prompt's
+
+
 class LlamaPlanner:
     """Plans with a GGUF model.
 
@@ -50,6 +67,7 @@ class LlamaPlanner:
         gpu_layers: How many layers to offload (Metal, CUDA); -1 is all.
         trust: In the probabilities of tools that a request comes with: the exponent that they get beside the model's own (shallow
             fusion, arXiv 1712.01996); 0 leaves the choice to the model.
+        speculate: Whether words that the plan may copy are guessed.
     """
 
     def __init__(
@@ -61,12 +79,15 @@ class LlamaPlanner:
         threads: int | None = None,
         gpu_layers: int = -1,
         trust: float = TRUST,
+        speculate: bool = True,
     ) -> None:
-        self._model, self._layout = model, layout
+        self.model = model  # the GGUF file
+        self._layout = layout
         self._known = frozenset(known)
         self._threads = threads or os.cpu_count() or 1
         self._gpu_layers = gpu_layers
-        self._trust = trust
+        self._trust, self._speculate = trust, speculate
+        self.counts = Counts()  # of the last plan
         self._lock = threading.Lock()
 
     def prompt(self, request: PlanRequest) -> str:
@@ -106,21 +127,30 @@ class LlamaPlanner:
                 raise PlannerError(
                     f"what is to be joined takes {len(tokens)} tokens, and there is room for {CONTEXT - most}"
                 )
-            self._prefill(tokens)
+            cache = self._cache
+            cache.hold(tokens)
             utf8, text = codecs.getincrementaldecoder("utf-8")(), ""
             for _ in range(most):
-                token = int(self._logits().argmax())
+                token = int(cache.logits().argmax())
                 if token == self._llama.token_eos():
                     break
                 text += utf8.decode(self._vocabulary.decode_bytes([token]))
                 if stop in text:
                     break
-                self._llama.eval([token])
+                cache.extend([token])
             return text.partition(stop)[0]
+
+    def forget(self) -> None:
+        """Empty the cache, so that the next prompt is evaluated whole; for measurements."""
+        with self._lock:
+            self._cache.hold(())
 
     def close(self) -> None:
         """Free the model."""
         with self._lock:
+            if "_cache" in self.__dict__:
+                self._cache.close()
+                del self.__dict__["_cache"]
             if "_llama" in self.__dict__:
                 self._llama.close()
                 del self.__dict__["_llama"]
@@ -132,12 +162,16 @@ class LlamaPlanner:
                 f"the request and its tools take {len(prompt)} tokens, and the model has room for {CONTEXT}",
                 fix="shorten the request, or select fewer tools",
             )
-        self._prefill(prompt)
-        yield from self._freely() if self._layout == "tinyagent" else self._by_grammar(request)
+        self.counts = Counts(len(prompt), self._cache.hold(prompt))
+        yield from self._freely() if self._layout == "tinyagent" else self._by_grammar(request, prompt)
 
-    def _by_grammar(self, request: PlanRequest) -> Iterator[str]:
+    def _by_grammar(self, request: PlanRequest, prompt: Sequence[int]) -> Iterator[str]:
         """Decode step by step, each under the grammar that the steps before it allow."""
-        pending: list[int] = []  # decoded, but not yet given to the model
+        cache, counts = self._cache, self.counts
+        written: list[int] = []
+        pending: list[int] = []  # written, but not yet given to the model
+        ahead: list[int] = []  # given to the model on a guess, but not yet written
+        row = -1  # of the logits, after the last token that is written and given to the model
         called: list[ToolSpec] = []
         calls: set[str] = set()
         utf8 = codecs.getincrementaldecoder("utf-8")()  # a character may be cut between two tokens
@@ -147,14 +181,29 @@ class LlamaPlanner:
             text = ""
             for _ in range(MAX_STEP_TOKENS):
                 tokens = matcher.compute_ff_tokens()
+                counts.forced += len(tokens)
                 if not tokens:
                     if pending:
-                        self._llama.eval(pending)
-                        pending = []
-                    tokens = [self._best(matcher, weights, text)]
+                        room = CONTEXT - len(cache) - len(pending)
+                        copying = self._speculate and text.count('"') % 2 == 1  # in a string
+                        ahead = guess(written, prompt)[:room] if copying else []
+                        cache.extend([*pending, *ahead], rows=1 + len(ahead))
+                        counts.passes, counts.guessed = counts.passes + 1, counts.guessed + len(ahead)
+                        pending, row = [], 0
+                    tokens = [self._best(matcher, weights, text, cache.logits(row))]
                 if not matcher.consume_tokens(tokens):
                     raise PlannerError(f"the grammar refused its own token: {matcher.get_error()}")
-                pending += tokens
+                for token in tokens:
+                    if not pending and ahead and ahead[0] == token:
+                        del ahead[0]
+                        counts.right, row = counts.right + 1, row + 1
+                        continue
+                    if ahead:
+                        cache.drop(len(ahead))
+                        ahead = []
+                    pending.append(token)
+                written += tokens
+                counts.written = len(written)
                 piece = utf8.decode(self._vocabulary.decode_bytes(tokens))
                 text += piece
                 yield piece
@@ -174,9 +223,10 @@ class LlamaPlanner:
 
     def _freely(self) -> Iterator[str]:
         """Decode until the plan ends."""
+        cache, counts = self._cache, self.counts
         parser, utf8 = PlanParser(), codecs.getincrementaldecoder("utf-8")()
-        for _ in range(CONTEXT - self._llama.n_tokens):
-            token = int(self._logits().argmax())
+        for _ in range(CONTEXT - len(cache)):
+            token = int(cache.logits().argmax())
             if token == self._llama.token_eos():
                 return
             piece = utf8.decode(self._vocabulary.decode_bytes([token]))
@@ -184,7 +234,8 @@ class LlamaPlanner:
             list(parser.feed(piece))
             if parser.done or END_OF_PLAN in piece:
                 return
-            self._llama.eval([token])
+            cache.extend([token])
+            counts.passes, counts.written = counts.passes + 1, counts.written + 1
         raise PlannerError("the model does not come to the end of the plan", fix="word the request differently")
 
     def _in_template(self, system: str, user: str) -> str:
@@ -200,21 +251,8 @@ class LlamaPlanner:
         text: str = formatter(messages=messages).prompt
         return text
 
-    def _prefill(self, prompt: list[int]) -> None:
-        """Bring the KV cache to hold the prompt, keeping what it shares with the last one."""
-        llama = self._llama
-        held = llama.input_ids[: llama.n_tokens]
-        shared = 0
-        for old, new in zip(held, prompt[:-1], strict=False):
-            if old != new:
-                break
-            shared += 1
-        llama.n_tokens = shared
-        llama.eval(prompt[shared:])
-
-    def _best(self, matcher: Any, weights: Mapping[str, float], text: str) -> int:
+    def _best(self, matcher: Any, weights: Mapping[str, float], text: str, logits: NDArray[np.float32]) -> int:
         """Return the most likely token that the grammar admits, the tool's name weighed by what the classifier says."""
-        logits = self._logits()
         best = int(logits.argmax())
         choosing = weights and "(" not in text
         if not choosing and matcher.validate_tokens([best]) == 1:
@@ -232,13 +270,6 @@ class LlamaPlanner:
             ]
             return int(admitted[(logits[admitted] + self._trust * np.log(reached)).argmax()])
         return int(np.where(allowed, logits, -np.inf).argmax())
-
-    def _logits(self) -> NDArray[np.float32]:
-        """Return the logits after the last token, shape (vocabulary,), a view that the next evaluation overwrites."""
-        import llama_cpp
-
-        pointer = llama_cpp.llama_get_logits_ith(self._llama.ctx, -1)
-        return np.ctypeslib.as_array(pointer, shape=(self._llama.n_vocab(),))
 
     def _matcher(self, request: PlanRequest, called: list[ToolSpec]) -> Any:
         from llguidance import LLMatcher
@@ -267,11 +298,11 @@ class LlamaPlanner:
     def _llama(self) -> Any:
         import llama_cpp
 
-        if not self._model.is_file():
-            raise PlannerError(f"no model at {self._model}", fix="'tinyagent models list' shows what can be had")
+        if not self.model.is_file():
+            raise PlannerError(f"no model at {self.model}", fix="'tinyagent models list' shows what can be had")
         try:
             return llama_cpp.Llama(
-                str(self._model),
+                str(self.model),
                 n_ctx=CONTEXT,
                 n_threads=self._threads,
                 n_threads_batch=self._threads,
@@ -280,9 +311,13 @@ class LlamaPlanner:
             )
         except (ValueError, RuntimeError) as error:
             raise PlannerError(
-                f"{self._model} is not a model that llama.cpp can load: {error}",
+                f"{self.model} is not a model that llama.cpp can load: {error}",
                 fix="'tinyagent models pull' fetches it anew",
             ) from error
+
+    @cached_property
+    def _cache(self) -> KeyValueCache:
+        return KeyValueCache(self._llama)
 
     @cached_property
     def _vocabulary(self) -> Any:
