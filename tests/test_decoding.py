@@ -90,6 +90,6 @@ def test_a_plan_that_is_broken_off_leaves_a_cache_that_serves_the_next(
     for pieces in range(1, 30, 7):
         begun = guessing.stream(second)
         for _ in range(pieces):
-            next(begun)
+            next(begun, None)
         begun.close()  # type: ignore[attr-defined]
         assert "".join(guessing.stream(first)) == whole
