@@ -43,7 +43,7 @@ def test_what_follows_in_the_prompt_is_guessed(written: list[int], prompt: list[
 def planners() -> Iterator[tuple[LlamaPlanner, LlamaPlanner]]:
     guessing = make_planner(Config())
     assert isinstance(guessing, LlamaPlanner)
-    plain = LlamaPlanner(guessing.model, known=guessing._known, speculate=False)
+    plain = LlamaPlanner(guessing.model, known=guessing.known, speculate=False)
     yield guessing, plain
     guessing.close()
     plain.close()
@@ -76,7 +76,7 @@ def _asked(planner: LlamaPlanner, request: str) -> PlanRequest:
             asked.append(request)
             return planner.stream(request)
 
-    Pipeline(Config(), planner=Asked(planner.model, known=planner._known)).plan(request, NOW)
+    Pipeline(Config(), planner=Asked(planner.model, known=planner.known)).plan(request, NOW)
     return asked[0]
 
 

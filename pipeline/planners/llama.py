@@ -83,8 +83,8 @@ class LlamaPlanner:
     ) -> None:
         self.model = model  # the GGUF file
         self._layout = layout
-        self._known = frozenset(known)
-        self._threads = threads or os.cpu_count() or 1
+        self.known = frozenset(known)
+        self.threads = threads or os.cpu_count() or 1
         self._gpu_layers = gpu_layers
         self._trust, self._speculate = trust, speculate
         self.counts = Counts()  # of the last plan
@@ -95,7 +95,7 @@ class LlamaPlanner:
         asked, tools, instructions = request.request, request.tools, request.instructions
         match self._layout:
             case "compact":
-                return compact(asked, tools, known=self._known, instructions=instructions)
+                return compact(asked, tools, known=self.known, instructions=instructions)
             case "tinyagent":
                 return tinyagent(asked, tools, request.now, instructions=instructions, feedback=request.feedback)
             case "chat":
@@ -304,8 +304,8 @@ class LlamaPlanner:
             return llama_cpp.Llama(
                 str(self.model),
                 n_ctx=CONTEXT,
-                n_threads=self._threads,
-                n_threads_batch=self._threads,
+                n_threads=self.threads,
+                n_threads_batch=self.threads,
                 n_gpu_layers=self._gpu_layers,
                 verbose=False,
             )

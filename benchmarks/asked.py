@@ -1,0 +1,43 @@
+"""The requests that a benchmark asks: rows of a file, or those of the corpus that no training saw."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from training.seeds import load_seeds, split
+
+NOW = datetime(2026, 5, 13, 9, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request and the moment at which it is made."""
+
+    text: str
+    now: datetime
+    tools: frozenset[str] | None = None  # that its right plan calls, lookups included, where that is known
+
+
+def read(files: tuple[Path, ...], count: int | None) -> list[Asked]:
+    """Return requests that need a tool.
+
+    Args:
+        files: Rows with gold plans, such as `tinyagent eval` reads; without any, the English test seeds.
+        count: At most so many, drawn at random but always the same; None is all.
+    """
+    if files:
+        from training.evaluation import read_cases
+
+        cases = [case for file in files for case in read_cases(file)]
+        found = [
+            Asked(case.request.query, case.request.now or NOW, frozenset(step["tool"] for step in case.golds[0]))
+            for case in cases
+            if case.golds[0]
+        ]
+    else:
+        seeds = [seed for seed in split(load_seeds())["test"] if seed.calls and not seed.tools]
+        found = [Asked(seed.as_written, NOW) for seed in seeds if seed.language == "en"]
+    return random.Random(0).sample(found, count) if count and count < len(found) else found

@@ -1,0 +1,117 @@
+"""The pipeline as a program: cold starts, memory of each part, and how many callers one model serves.
+
+A cold start is a new process of the command, with the files in the system's cache: from its start to its end, the interpreter's own
+start and all imports in it. Memory is the most that the process ever held (maximum resident set size).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.asked import Asked
+from benchmarks.figures import Summary, table
+from pipeline.config import Config
+from pipeline.errors import TinyAgentError
+from pipeline.pipeline import Pipeline
+
+REQUEST = "text Priya that I'm ten minutes late and remind me at 6 to call the landlord"
+CALLERS = (1, 2, 4, 8)
+_COMMAND = "from pipeline.cli import main; main()"
+_PARTS = {
+    "the interpreter alone": "pass",
+    "import pipeline": "import pipeline",
+    "with the classifier": "from classifiers import ToolClassifier; ToolClassifier.load()('text Omar')",
+    "with the planner": "from pipeline import Config; from pipeline.planners import make_planner; p = make_planner(Config()); p.complete('x', stop='y', most=1)",
+}
+
+
+def measure(asked: Sequence[Asked], rounds: int, tell: Callable[[], None]) -> dict[str, Any]:
+    """Start the command some times, and let callers share a pipeline."""
+    with TemporaryDirectory() as folder:
+        place = ["--data-dir", folder]
+        _process(_COMMAND, ["init", "--sample", *place])
+        runs = {
+            "tinyagent select": ["select", REQUEST, *place],
+            "tinyagent plan": ["plan", REQUEST, *place],
+            "tinyagent run": ["run", "--yes", REQUEST, *place],
+        }
+        starts = {name: _repeated(_COMMAND, arguments, rounds, tell) for name, arguments in runs.items()}
+    parts = {name: _repeated(program, [], rounds, tell) for name, program in _PARTS.items()}
+    return {"starts": starts, "parts": parts, "callers": _callers(asked, tell)}
+
+
+def report(found: dict[str, Any]) -> str:
+    """Return the measurements as Markdown."""
+    rows = [
+        (name, f"{each['seconds'].median:.2f} s", f"{each['megabytes']:.0f} MB")
+        for name, each in (found["starts"] | found["parts"]).items()
+    ]
+    callers = [
+        (
+            count,
+            f"{each['plans_a_second']:.2f}",
+            f"{1000 * each['seconds'].median:.0f} ms",
+            f"{1000 * each['seconds'].p90:.0f} ms",
+        )
+        for count, each in found["callers"].items()
+    ]
+    return "\n\n".join(
+        [
+            table(("process", "start to end", "memory, at most"), rows),
+            table(("callers", "plans a second", "wait, median", "wait, p90"), callers),
+        ]
+    )
+
+
+def _repeated(program: str, arguments: Sequence[str], rounds: int, tell: Callable[[], None]) -> dict[str, Any]:
+    measured = []
+    for _ in range(rounds):
+        measured.append(_process(program, arguments))
+        tell()
+    seconds, megabytes = zip(*measured, strict=True)
+    return {"seconds": Summary.of(seconds), "megabytes": statistics.median(megabytes)}
+
+
+def _process(program: str, arguments: Sequence[str]) -> tuple[float, float]:
+    """Run a program; return its seconds and the megabytes that it held at most."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    spent = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join([program, *arguments])} failed with exit status {process.returncode}")
+    return spent, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _callers(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[int, Any]:
+    """Have several threads plan at once with one pipeline; each waits for its turn."""
+    pipeline = Pipeline(Config())
+    pipeline.plan(REQUEST)  # loads
+
+    def plan(request: Asked) -> float:
+        started = time.perf_counter()
+        with contextlib.suppress(TinyAgentError):
+            pipeline.plan(request.text, request.now)
+        tell()
+        return time.perf_counter() - started
+
+    rows = {}
+    for count in CALLERS:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(count) as pool:
+            times = list(pool.map(plan, asked))
+        rows[count] = {"plans_a_second": len(asked) / (time.perf_counter() - started), "seconds": Summary.of(times)}
+    pipeline.close()
+    return rows
