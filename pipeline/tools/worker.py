@@ -49,7 +49,8 @@ def answer(tool: str, said: bytes, status: int | None) -> str:
         ) from None
     for change in found["changes"]:
         parts = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
-        report(errors.Change(Path(change["path"]), change["created"], **parts, digest=change["digest"]))
+        told = {name: change[name] for name in ("created", "digest", "account", "place")}
+        report(errors.Change(Path(change["path"]), **parts, **told))
     if "output" in found:
         return str(found["output"])
     kind = getattr(errors, found["kind"], ToolError)
@@ -91,6 +92,8 @@ def main() -> None:
             "inserted": base64.b64encode(change.inserted).decode(),
             "before": base64.b64encode(change.before).decode(),
             "digest": change.digest,
+            "account": change.account,
+            "place": change.place,
         }
         for change in changes
     ]
