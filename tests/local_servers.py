@@ -7,13 +7,15 @@ They listen on the loopback interface only, at ports that the system chooses, an
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
 import threading
 from argparse import ArgumentParser
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -28,7 +30,7 @@ from proxyprotocol.sock import SocketInfoLocal
 os.environ.setdefault("FQDN", "mail.example")  # else pymap looks this machine's name up
 
 HOST = "127.0.0.1"
-USER, PASSWORD = "alex@example.com", "pass w\\ord\"ü"
+USER, PASSWORD = "alex@example.com", 'pass w\\ord"ü'
 
 
 class Loop:
@@ -91,7 +93,13 @@ class Imap:
         starttls: ssl.SSLContext | None = None,
         without: Sequence[bytes] = (),
     ) -> None:
-        self._loop, self._folders, self._tls, self._starttls, self._without = loop, folders or {}, tls, starttls, without
+        self._loop, self._folders, self._tls, self._starttls, self._without = (
+            loop,
+            folders or {},
+            tls,
+            starttls,
+            without,
+        )
         self.port: int = loop.run(self._start())
 
     async def _start(self) -> int:
@@ -188,7 +196,12 @@ class Smtp:
     async def _start(self) -> int:
         def protocol() -> SMTP:
             return SMTP(
-                self, hostname="mail.example", authenticator=self._check, auth_required=True, auth_require_tls=False, **self._options
+                self,
+                hostname="mail.example",
+                authenticator=self._check,
+                auth_required=True,
+                auth_require_tls=False,
+                **self._options,
             )
 
         self._server = await asyncio.get_running_loop().create_server(protocol, HOST, 0, ssl=self._tls)
@@ -196,13 +209,17 @@ class Smtp:
 
     @staticmethod
     def _check(server: SMTP, session: Any, envelope: Envelope, mechanism: str, data: LoginPassword) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (USER.encode(), PASSWORD.encode()))
+        return AuthResult(success=(data.login, data.password) == (USER.encode(), PASSWORD.encode()), handled=False)
 
-    async def handle_EHLO(self, server: SMTP, session: Any, envelope: Envelope, hostname: str, responses: list[str]) -> list[str]:
+    async def handle_EHLO(
+        self, server: SMTP, session: Any, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
         session.host_name = self.hello = hostname
         return responses
 
-    async def handle_RCPT(self, server: SMTP, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:
+    async def handle_RCPT(
+        self, server: SMTP, session: Any, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
         if address in self._refused:
             return self._refused[address]
         envelope.rcpt_tos.append(address)
@@ -244,12 +261,18 @@ class Radicale:
         settings = config.load()
         settings.update(
             {
-                "auth": {"type": "htpasswd", "htpasswd_filename": str(users), "htpasswd_encryption": "plain", "delay": "0"},
+                "auth": {
+                    "type": "htpasswd",
+                    "htpasswd_filename": str(users),
+                    "htpasswd_encryption": "plain",
+                    "delay": "0",
+                },
                 "storage": {"filesystem_folder": str(folder / "collections")},
                 "logging": {"level": "critical"},
             },
             "test",
         )
+        logging.getLogger("radicale").setLevel(logging.CRITICAL)
         self.requests: list[tuple[str, str]] = []  # method and path
         self.lose: set[str] = set()  # methods to which no answer comes, though they are carried out
         application = radicale.Application(settings)
@@ -292,6 +315,49 @@ class _Quiet(WSGIRequestHandler):
 # ── broken ones ──────────────────────────────────────────────────────────────────────────────────────
 
 
+class Web:
+    """An HTTP server that answers as it is told.
+
+    Args:
+        answer: Returns status, headers and body for a method, path and body.
+    """
+
+    def __init__(self, answer: Callable[[str, str, bytes], tuple[int, dict[str, str], bytes]]) -> None:
+        requests: list[tuple[str, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):
+                    return self.respond
+                raise AttributeError(name)
+
+            def respond(self) -> None:
+                requests.append((self.command, self.path))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, headers, data = answer(self.command, self.path, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(data)
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self.requests = requests
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self.url = f"http://{HOST}:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(20)
+
+
 class Breaking:
     """Says what it is told to say.
 
@@ -329,14 +395,3 @@ class Breaking:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(20)
-
-
-@contextmanager
-def closing_all() -> Iterator[list[Any]]:
-    """Lend a list; what is put into it is closed, the last first."""
-    opened: list[Any] = []
-    try:
-        yield opened
-    finally:
-        for server in reversed(opened):
-            server.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,17 +14,18 @@ from typing import Any
 import pytest
 import trustme
 from imap_tools import MailBox, MailMessage
-from local_servers import HOST, PASSWORD, USER, Breaking, Imap, Loop, Smtp, authority, server_tls
+from local_servers import HOST, PASSWORD, USER, Imap, Loop, Smtp, authority, server_tls
 
-from pipeline.errors import ConfigError, TinyAgentError
+from pipeline.errors import ConfigError
 from pipeline.tools.context import Change, InDoubt, InvalidArgument, ToolContext, Unavailable, Unreachable, recording
 from pipeline.tools.desktop import imap as imap_folders
 from pipeline.tools.desktop import smtp as smtp_client
-from pipeline.tools.desktop.accounts import mail_account
 from pipeline.tools.desktop.mail import compose_new_email, forward_email, preview_forward, preview_reply, reply_to_email
 from pipeline.tools.desktop.undo import CannotUndo, take_back
 
-pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")  # TLS is from the start
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Requiring AUTH while not requiring TLS:UserWarning"
+)  # TLS is from the start
 
 NOW = datetime(2026, 5, 13, 9, 30)
 FOLDERS = {"Entwürfe & mehr": "Drafts", "Gesendet": "Sent", "Archive": ""}
@@ -205,7 +205,13 @@ def test_a_call_made_again_finds_its_draft(ctx: ToolContext) -> None:
     ],
 )
 def test_where_drafts_go(
-    loop: Loop, ca: trustme.CA, ctx: ToolContext, start: Callable[[Any], Any], folders: dict[str, str], setting: str | None, found: str
+    loop: Loop,
+    ca: trustme.CA,
+    ctx: ToolContext,
+    start: Callable[[Any], Any],
+    folders: dict[str, str],
+    setting: str | None,
+    found: str,
 ) -> None:
     server = start(Imap(loop, folders, tls=server_tls(ca)))
     here = with_settings(ctx, imap={"host": HOST, "port": server.port}, **({"drafts": setting} if setting else {}))
@@ -305,7 +311,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("fields", HOSTILE, ids=range(len(HOSTILE)))
-def test_what_others_wrote_becomes_no_header_and_no_recipient(sending: ToolContext, outgoing: Smtp, fields: dict[str, str]) -> None:
+def test_what_others_wrote_becomes_no_header_and_no_recipient(
+    sending: ToolContext, outgoing: Smtp, fields: dict[str, str]
+) -> None:
     deliver(sending, letter(1, **fields))
     try:
         reply_to_email(sending, **no_cc())
@@ -327,7 +335,7 @@ def test_what_others_wrote_becomes_no_header_and_no_recipient(sending: ToolConte
     [
         {"recipients": ["anna@example.net\r\nRCPT TO:<eve@evil.example>"]},
         {"recipients": ["anna@example.net>\r\nBcc: eve@evil.example"]},
-        {"cc": ["anna@example.net\n"  "eve@evil.example"]},
+        {"cc": ["anna@example.net\neve@evil.example"]},
         {"recipients": []},
     ],
 )
@@ -409,7 +417,9 @@ def test_a_draft_that_was_edited_or_is_of_another_account_is_left(
 
 
 def test_a_mail_is_sent_and_a_copy_kept(sending: ToolContext, outgoing: Smtp) -> None:
-    done = compose_new_email(sending, **mail(recipients=[ANNA, "omar@example.com"], cc=["lena@example.org"], context="übrigens\n."))
+    done = compose_new_email(
+        sending, **mail(recipients=[ANNA, "omar@example.com"], cc=["lena@example.org"], context="übrigens\n.")
+    )
     assert done == f"Sent 'Thursday' to {ANNA} and omar@example.com."
     (envelope,) = outgoing.received
     assert envelope.mail_from == USER
@@ -430,7 +440,9 @@ def test_a_mail_is_not_sent_twice(sending: ToolContext, outgoing: Smtp) -> None:
     assert changes == []  # what has left cannot be taken back
 
 
-def test_it_goes_to_all_or_to_nobody(sending: ToolContext, start: Callable[[Any], Any], loop: Loop, ca: trustme.CA) -> None:
+def test_it_goes_to_all_or_to_nobody(
+    sending: ToolContext, start: Callable[[Any], Any], loop: Loop, ca: trustme.CA
+) -> None:
     for answer, kind in (("550 no such user", InvalidArgument), ("450 later, please", Unreachable)):
         server = start(Smtp(loop, tls=server_tls(ca), refused={"omar@example.com": answer}))
         here = with_settings(sending, smtp={"host": HOST, "port": server.port})
@@ -468,7 +480,9 @@ def test_servers_that_keep_copies_by_themselves(sending: ToolContext, outgoing: 
     assert messages(sending, "Gesendet") == []
 
 
-def test_a_mail_larger_than_the_server_takes(sending: ToolContext, start: Callable[[Any], Any], loop: Loop, ca: trustme.CA) -> None:
+def test_a_mail_larger_than_the_server_takes(
+    sending: ToolContext, start: Callable[[Any], Any], loop: Loop, ca: trustme.CA
+) -> None:
     server = start(Smtp(loop, tls=server_tls(ca), limit=2**20))
     here = with_settings(replace(sending, writer=Says("x " * 2**20)), smtp={"host": HOST, "port": server.port})
     with pytest.raises(InvalidArgument, match=r"takes 1\.0 at most"):
@@ -478,7 +492,14 @@ def test_a_mail_larger_than_the_server_takes(sending: ToolContext, start: Callab
 
 def test_a_body_cannot_end_the_mail_and_begin_another(sending: ToolContext, outgoing: Smtp) -> None:
     evil = "MAIL FROM:<eve@evil.example>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\nFrom: eve@evil.example\r\n\r\nhi"
-    smuggled = b"Content-Type: text/plain\n\nhello\n.\r" + evil.encode() + b"\r\n.\r\n" + evil.encode() + b"\n.\n" + evil.encode()
+    smuggled = (
+        b"Content-Type: text/plain\n\nhello\n.\r"
+        + evil.encode()
+        + b"\r\n.\r\n"
+        + evil.encode()
+        + b"\n.\n"
+        + evil.encode()
+    )
     deliver(sending, letter(1).partition(b"\n\n")[0] + b"\n" + smuggled)
     forward_email(sending, recipients=[ANNA], **no_cc())
     compose_new_email(replace(sending, writer=Says(f"hello\n.\n{evil}\r.\r{evil}")), **mail())
@@ -486,7 +507,10 @@ def test_a_body_cannot_end_the_mail_and_begin_another(sending: ToolContext, outg
 
 
 def test_a_server_without_eight_bits_is_sent_seven(sending: ToolContext, outgoing: Smtp) -> None:
-    deliver(sending, letter(1, MIME_Version="1.0", Content_Type="text/plain; charset=utf-8").replace(b"hello", "hellö".encode()))
+    deliver(
+        sending,
+        letter(1, MIME_Version="1.0", Content_Type="text/plain; charset=utf-8").replace(b"hello", "hellö".encode()),
+    )
     forward_email(replace(sending, writer=Says("Grüße")), recipients=[ANNA], **no_cc())
     message = message_from_bytes(outgoing.received[0].content, policy=policy.SMTP)
     data = smtp_client.wire(message, eight_bits=False)

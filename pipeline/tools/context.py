@@ -110,7 +110,9 @@ class Change:
     removed: bytes = b""  # what stood in the file where `inserted` stands now
     inserted: bytes = b""
     before: bytes = b""  # what stands right before it, a little of it
-    digest: str = ""  # SHA-256 of a file that was created, in hexadecimal; of what is at a server, what tells it unchanged
+    digest: str = (
+        ""  # SHA-256 of a file that was created, in hexadecimal; of what is at a server, what tells it unchanged
+    )
     account: str = ""  # the app whose account has it, such as "calendar", if it is at a server
     place: str = ""  # where it is there: a URL, a folder of mails
 

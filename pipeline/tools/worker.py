@@ -48,9 +48,9 @@ def answer(tool: str, said: bytes, status: int | None) -> str:
             f"{tool}: its process ended with status {status} and no answer", fix="it may have done what was asked: look"
         ) from None
     for change in found["changes"]:
-        parts = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
-        told = {name: change[name] for name in ("created", "digest", "account", "place")}
-        report(errors.Change(Path(change["path"]), **parts, **told))
+        parts: dict[str, Any] = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
+        parts |= {name: change[name] for name in ("created", "digest", "account", "place")}
+        report(errors.Change(Path(change["path"]), **parts))
     if "output" in found:
         return str(found["output"])
     kind = getattr(errors, found["kind"], ToolError)

@@ -166,5 +166,7 @@ def _secure(url: str) -> str:
     """Return `url` without a final slash; only https may carry a token, but for a server on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-        raise ConfigError(f"the URL {url} of the setting zoom is not https", fix="use https, or a server on this machine")
+        raise ConfigError(
+            f"the URL {url} of the setting zoom is not https", fix="use https, or a server on this machine"
+        )
     return url.rstrip("/")

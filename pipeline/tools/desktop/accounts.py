@@ -167,7 +167,9 @@ def _read(kind: type[_A], app: str, settings: Mapping[str, Any]) -> _A:
         known = [field.alias or name for name, field in section.model_fields.items()]
         fix = f"the settings are {', '.join(known)}"
         if first["loc"][-1] == "password":
-            fix = "a password does not belong there: name a program that prints it in password_command, or a password_env"
+            fix = (
+                "a password does not belong there: name a program that prints it in password_command, or a password_env"
+            )
         raise ConfigError(f"{name} is not a setting", fix=did_you_mean(str(first["loc"][-1]), known, fix))
     raise ConfigError(f"{name}: {first['msg'].removeprefix('Value error, ')}", fix="mend it in config.toml")
 
@@ -186,7 +188,9 @@ def password(account: Account) -> str:
         try:
             found = account.password_file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"the password cannot be read from {account.password_file}: {_why(error)}", fix=fix) from None
+            raise Unavailable(
+                f"the password cannot be read from {account.password_file}: {_why(error)}", fix=fix
+            ) from None
     else:
         command = [os.path.expanduser(word) for word in account.password_command or ()]
         where, fix = f"what {command[0]!r} prints", "see what it says when you run it yourself"
@@ -273,6 +277,8 @@ def broken(error: BaseException, host: str, port: int, timeout: float) -> Unavai
         case ConnectionRefusedError():
             return Unreachable(f"{at} refuses the connection", fix=network)
         case OSError():
-            return Unreachable(f"the connection to {at} broke off: {error.strerror or type(error).__name__}", fix=network)
+            return Unreachable(
+                f"the connection to {at} broke off: {error.strerror or type(error).__name__}", fix=network
+            )
         case _:
             return Unreachable(f"{at} does not answer as it should: {type(error).__name__}", fix=network)

@@ -27,6 +27,7 @@ from pipeline.tools.desktop.undo import CannotUndo
 _ETAG = f"{dav.DAV}getetag"
 _COMPONENTS = f"{dav.CALDAV}supported-calendar-component-set"
 _TIMES = ("dtstart", "dtend", "due")
+_FIRST = {"VEVENT": "Calendar", "VTODO": "Reminders"}  # the name of the one that is made where there is none
 _YEAR = timedelta(days=366)
 _GONE = (404, 410)
 _TAKEN = 412  # Precondition Failed
@@ -152,12 +153,12 @@ def _calendar(connection: dav.Connection, account: CalendarAccount, title: str, 
     except dav.NoCollection as none:
         if none.home is None:
             raise
-        return _made(connection, none.home, title or "Calendar", component)
+        return _made(connection, none.home, title or _FIRST.get(component, component), component)
     takes = [place for place in every if _takes(place, component)]
     if not title:
-        if not takes:
-            raise Unavailable(f"no calendar at {account.caldav} takes this", fix="make one on the server")
-        return takes[0]
+        if takes:
+            return takes[0]
+        title = _FIRST.get(component, component)
     found = [place for place in takes if names.fold(_name(place)) == names.fold(title)]
     if len(found) > 1:
         candidates = [f"{_name(place)} ({place.url})" for place in found]

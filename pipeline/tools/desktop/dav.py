@@ -222,7 +222,9 @@ def joined(base: str, href: str) -> str:
     except ValueError:
         sound = False
     if not sound:
-        raise Unavailable(f"{base} leads on to {one_line(href)[:200]!r}, which is no safe URL", fix="ask who runs the server")
+        raise Unavailable(
+            f"{base} leads on to {one_line(href)[:200]!r}, which is no safe URL", fix="ask who runs the server"
+        )
     return target
 
 
@@ -253,7 +255,9 @@ def _resources(answer: Answer) -> Iterator[Resource]:
         parser.feed(answer.body)
         root = parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise Unavailable(f"{answer.url} answers with what is no XML: {error}", fix="check the URL in the settings") from error
+        raise Unavailable(
+            f"{answer.url} answers with what is no XML: {error}", fix="check the URL in the settings"
+        ) from error
     for item in root.iter(f"{DAV}response"):
         properties = {
             element.tag: element

@@ -139,13 +139,17 @@ class Mailbox:
             raise Unavailable(f"{self._server.host} does not give the message", fix="select another message")
         return f"{validity}.{uid}", data
 
-    def drafts(self) -> str:
-        """Return the name of the folder of drafts: the setting's, the one marked \\Drafts, one with a usual name, or a new one."""
-        return self._account.drafts or self._special(_DRAFTS)
+    def drafts(self, *, make: bool = True) -> str:
+        """Return the name of the folder of drafts: the setting's, the one marked \\Drafts, one with a usual name, or a new one.
+
+        Args:
+            make: Whether a new one is made at once.
+        """
+        return self._account.drafts or self._special(_DRAFTS, make=make)
 
     def sent(self) -> str:
         """Return the name of the folder of sent mails, found likewise."""
-        return self._account.sent or self._special(_SENT)
+        return self._account.sent or self._special(_SENT, make=True)
 
     def holds(self, folder: str, message_id: str) -> bool:
         """Return whether a folder has a message with that Message-ID."""
@@ -209,13 +213,13 @@ class Mailbox:
     def _with_id(self, message_id: str) -> list[int]:
         return list(self._client.search(["HEADER", "Message-ID", message_id]))
 
-    def _special(self, mark: bytes) -> str:
-        folder = self._client.find_special_folder(mark)
-        if folder is None:
-            folder = _NAMES[mark]
-            self._client.create_folder(folder)
-            self._client.subscribe_folder(folder)
-        return str(folder)
+    def _special(self, mark: bytes, *, make: bool) -> str:
+        if found := self._client.find_special_folder(mark):
+            return str(found)
+        if make:
+            self._client.create_folder(_NAMES[mark])
+            self._client.subscribe_folder(_NAMES[mark])
+        return _NAMES[mark]
 
 
 def _change(folder: str, validity: int, uid: int, message_id: str) -> Change:

@@ -120,7 +120,8 @@ def connected(account: MailAccount) -> Iterator[smtplib.SMTP]:
             raise Unreachable(f"{server.host} lets nobody in now ({error.smtp_code})", fix="try again later") from error
         raise login_refused(server.host, account) from error
     except smtplib.SMTPResponseException as error:
-        raise _refused(server.host, "us", error.smtp_code, error.smtp_error) from error
+        told = _refused(server.host, "us", error.smtp_code, error.smtp_error)
+        raise Unavailable(told.message, fix="check the server's name and port, or try again later") from error
     except OSError as error:
         raise broken(error, server.host, port, account.timeout) from error
 
