@@ -1,6 +1,7 @@
 """`tinyagent doctor`: whether everything is there that a request needs, and how to mend what is not.
 
-Looks at the settings, the tools, the models, the data folder and the journal; with the backend "macos" also at osascript and at each app's
+Looks at the settings, the tools, the models, the data folder and the journal; with the backend "desktop" also at the accounts at servers
+that the settings name, by logging in and asking what is there; with the backend "macos" also at osascript and at each app's
 permission to be controlled, by asking it something harmless, which is when macOS asks the person. It changes nothing.
 """
 
@@ -9,16 +10,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli import json_option
 from pipeline.config import Config, config_path
 from pipeline.errors import ConfigError, TinyAgentError
+
+if TYPE_CHECKING:
+    from pipeline.tools.desktop.accounts import CalendarAccount, ContactsAccount, MailAccount
 
 #: The app of macOS behind the tools of each of ours, which are called as in the specs.
 MAC_APPS = {
@@ -30,6 +35,9 @@ MAC_APPS = {
     "notes": "Notes",
     "reminders": "Reminders",
 }
+
+
+_Settings = Mapping[str, Mapping[str, Any]]  # by app
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,8 @@ class Check:
 def doctor(config_file: Path | None, data_dir: Path | None, as_json: bool) -> int:
     """Check whether everything is there that a request needs, and say how to mend what is not.
 
-    With the backend "macos", each app is asked something harmless: macOS may ask you to allow it.
+    Accounts that the settings name are logged in to. With the backend "macos", each app is asked something harmless: macOS may ask you
+    to allow it.
     """
     checks: list[Check] = []
     for check in examine(config_file, data_dir):
@@ -82,8 +91,7 @@ def examine(config_file: Path | None = None, data_dir: Path | None = None) -> It
         yield _checked("encoder", _encoder)
     yield _checked("data folder", lambda: _data_folder(config.data_dir))
     yield _checked("journal", lambda: _journal(config.data_dir))
-    if config.backend == "macos":
-        yield from _mac(config)
+    yield from _mac(config) if config.backend == "macos" else _accounts(config)
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -178,6 +186,77 @@ def _journal(data_dir: Path) -> str:
         journal.close()
 
 
+def _accounts(config: Config) -> Iterator[Check]:
+    """Check each account at a server that the settings name and whose tools are in use."""
+    from pipeline.tools.desktop.accounts import calendar_account, contacts_account, mail_account
+
+    places: tuple[tuple[str, str, str, Callable[[_Settings], Any], Callable[[Any], str]], ...] = (
+        ("mail", "imap", "mail by IMAP", mail_account, _imap),
+        ("mail", "smtp", "mail by SMTP", mail_account, _smtp),
+        (
+            "calendar",
+            "caldav",
+            "calendar by CalDAV",
+            partial(calendar_account, app="calendar"),
+            partial(_caldav, "VEVENT"),
+        ),
+        (
+            "reminders",
+            "caldav",
+            "reminders by CalDAV",
+            partial(calendar_account, app="reminders"),
+            partial(_caldav, "VTODO"),
+        ),
+        ("contacts", "carddav", "contacts by CardDAV", contacts_account, _carddav),
+    )
+    used = _apps(config)
+    for app, setting, name, read, look in places:
+        if app in used and setting in config.apps.get(app, {}):
+            yield _checked(name, partial(_account, config, read, look))
+
+
+def _account(config: Config, read: Callable[[_Settings], Any], look: Callable[[Any], str]) -> str:
+    """Return what is found in an account; that its settings are wrong is found here as well."""
+    return look(read(config.apps))
+
+
+def _imap(account: MailAccount) -> str:
+    from pipeline.tools.desktop import imap
+
+    with imap.opened(account) as mailbox:
+        return f"logged in as {account.user}; drafts go into {mailbox.drafts(make=False)}"
+
+
+def _smtp(account: MailAccount) -> str:
+    from pipeline.tools.desktop import smtp
+
+    with smtp.connected(account):
+        how = "mails are sent at once" if account.send else "not used: without send = true mails are drafted"
+        return f"logged in as {account.user or 'nobody'}; {how}"
+
+
+def _caldav(component: str, account: CalendarAccount) -> str:
+    from pipeline.tools.desktop import caldav
+
+    zone = caldav.zone_of(account)
+    found = caldav.calendars(account, component)
+    return f"{', '.join(found) or 'no calendar that takes them'}; times are in {zone or 'UTC'}"
+
+
+def _carddav(account: ContactsAccount) -> str:
+    from pipeline.tools.desktop import carddav
+
+    return f"{len(carddav.cards(account))} cards"
+
+
+def _apps(config: Config) -> set[str]:
+    """Return the apps whose tools are in use."""
+    try:
+        return {spec.app for spec in config.catalogue().values()}
+    except TinyAgentError:  # the check of the tools has told
+        return set(MAC_APPS)
+
+
 def _mac(config: Config) -> Iterator[Check]:
     """Check osascript and, if it is there, the permission to control each app whose tools are in use."""
     from datetime import datetime
@@ -196,10 +275,7 @@ def _mac(config: Config) -> Iterator[Check]:
         ask(ctx, Script(f"check_{app.lower()}", app))
         return f"this program may control {app}"
 
-    try:
-        apps = {spec.app for spec in config.catalogue().values()}
-    except TinyAgentError:  # the check of the tools has told
-        apps = set(MAC_APPS)
+    apps = _apps(config)
     for name, app in MAC_APPS.items():
         if name in apps:
             yield _checked(f"the app {app}", partial(asked, app))

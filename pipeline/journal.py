@@ -29,7 +29,7 @@ from pipeline.spec import Catalogue
 from pipeline.tools.context import Change, InDoubt
 
 FILE = Path(".tinyagent") / "journal.sqlite3"  # below the data folder
-VERSION = 1
+VERSION = 2
 LOCK_S = 1.0  # how long one waits for a run that another looks at
 
 
@@ -178,13 +178,13 @@ class Journal:
     def changes(self, run: str) -> list[tuple[int, Change, int]]:
         """Return what a run changed and has not taken back, the last change first: row, change, step."""
         rows = self._rows(
-            "SELECT rowid, number, path, created, removed, inserted, before, digest FROM changes "
+            "SELECT rowid, number, path, created, removed, inserted, before, digest, account, place FROM changes "
             "WHERE run = ? AND NOT undone ORDER BY rowid DESC",
             run,
         )
         return [
-            (row, Change(Path(os.fsdecode(path)), bool(created), removed, inserted, before, digest), number)
-            for row, number, path, created, removed, inserted, before, digest in rows
+            (row, Change(Path(os.fsdecode(path)), bool(created), removed, inserted, before, digest, *server), number)
+            for row, number, path, created, removed, inserted, before, digest, *server in rows
         ]
 
     def taken_back(self, row: int) -> None:
@@ -272,6 +272,7 @@ class Journal:
                 if version > VERSION:
                     raise JournalError(f"{self.path} is of a newer version of this program", fix="update it")
                 if version < VERSION:
+                    _add_columns(db)
                     db.executescript(_SCHEMA)
             except (sqlite3.Error, OSError) as error:
                 raise self._unwritable(error) from error
@@ -364,8 +365,8 @@ class RunLog:
                 ),
             )
             db.executemany(
-                "INSERT INTO changes (run, attempt, number, path, created, removed, inserted, before, digest) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO changes (run, attempt, number, path, created, removed, inserted, before, digest, account, place) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         self.run,
@@ -377,6 +378,8 @@ class RunLog:
                         c.inserted,
                         c.before,
                         c.digest,
+                        c.account,
+                        c.place,
                     )
                     for c in changes
                 ],
@@ -391,6 +394,16 @@ class RunLog:
     def leave(self) -> None:
         """Let the run go as it is: it can be gone on with."""
         _let_go(self._lock)
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    """Give the table of changes what version 1 had not: accounts at servers. Two processes may come to it at a time."""
+    db.execute("BEGIN IMMEDIATE")
+    columns = {row[1] for row in db.execute("PRAGMA table_info(changes)")}
+    if columns and "account" not in columns:
+        db.execute("ALTER TABLE changes ADD COLUMN account TEXT NOT NULL DEFAULT ''")
+        db.execute("ALTER TABLE changes ADD COLUMN place TEXT NOT NULL DEFAULT ''")
+    db.execute("COMMIT")
 
 
 def _let_go(lock: FileLock) -> None:
@@ -439,7 +452,7 @@ CREATE TABLE IF NOT EXISTS steps (
 CREATE TABLE IF NOT EXISTS changes (
     run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, path BLOB NOT NULL,
     created INTEGER NOT NULL, removed BLOB NOT NULL, inserted BLOB NOT NULL, before BLOB NOT NULL, digest TEXT NOT NULL,
-    undone INTEGER NOT NULL DEFAULT 0
+    undone INTEGER NOT NULL DEFAULT 0, account TEXT NOT NULL DEFAULT '', place TEXT NOT NULL DEFAULT ''
 );
 PRAGMA user_version = {VERSION};
 """

@@ -111,7 +111,7 @@ def resume(config: Config, run: str, yes: bool, as_json: bool) -> int:
 @json_option
 @settings_options
 def undo(config: Config, run: str, as_json: bool) -> int:
-    """Take back what RUN changed in your files: events, reminders, notes, drafts and messages that still wait.
+    """Take back what RUN changed in your files and accounts: events, reminders, notes, drafts and messages that still wait.
 
     What was added to a file since stays. What was changed since, or has left this machine, is not touched.
     """
@@ -131,7 +131,7 @@ def undo(config: Config, run: str, as_json: bool) -> int:
         results: list[dict[str, Any]] = []
         for row, change, number in changes:
             try:
-                what, done = take_back(change, config.data_dir), True
+                what, done = take_back(change, config.data_dir, config.apps), True
                 journal.taken_back(row)
             except TinyAgentError as error:
                 what, done = str(error), False

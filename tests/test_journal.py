@@ -278,7 +278,7 @@ def test_a_kill_while_a_second_plan_runs_repeats_nothing_of_the_first(
 def undo(data_dir: Path, run: str) -> None:
     journal = Journal.of(data_dir)
     for row, change, _ in journal.changes(run):
-        take_back(change, data_dir)
+        take_back(change, data_dir, {})
         journal.taken_back(row)
 
 
@@ -323,7 +323,7 @@ def test_a_short_insertion_is_known_by_its_place(data_dir: Path, now: datetime) 
     note.write_text("# Shopping list\n\ntax\n")
     [(_, change, _)] = Journal.of(data_dir).changes(result.run)
     with pytest.raises(CannotUndo):
-        take_back(change, data_dir)
+        take_back(change, data_dir, {})
     assert note.read_text() == "# Shopping list\n\ntax\n"
 
 
@@ -350,5 +350,5 @@ def test_what_was_changed_since_is_not_touched(pipeline: Pipeline, data_dir: Pat
     note.write_text("something else")
     [(_, change, _)] = Journal.of(data_dir).changes(result.run)
     with pytest.raises(CannotUndo, match="has been changed since"):
-        take_back(change, data_dir)
+        take_back(change, data_dir, {})
     assert note.read_text() == "something else"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -184,3 +185,41 @@ def test_a_meeting_that_cannot_be_meant(zoom: Zoom, changes: dict[str, Any], sai
     with pytest.raises(InvalidArgument, match=said):
         get_zoom_meeting_link(context(zoom, token="good-token"), **(MEETING | changes))
     assert zoom.requests == []
+
+
+def jitsi(**settings: Any) -> ToolContext:
+    return ToolContext(Path("unused"), NOW, "", NoWriter(), {"zoom": {"provider": "jitsi"} | settings})
+
+
+def test_a_room_of_jitsi_needs_no_account_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it went to the network"))
+    links = [get_zoom_meeting_link(jitsi(), **MEETING) for _ in range(20)]
+    assert all(re.fullmatch(r"https://meet\.jit\.si/kick-off-[0-9a-f]{24}", link) for link in links)
+    assert len(set(links)) == 20  # who knows a room's name is let in, so nobody may guess the next one
+
+
+@pytest.mark.parametrize(
+    ("topic", "room"),
+    [
+        ("Réunion d'équipe: Q3/Q4?", "reunion-d-equipe-q3-q4-"),
+        ("../../settings?x=1#y\r\nHost: evil", "settings-x-1-y-host-evil-"),
+        ("会議", "meeting-"),
+        ("word " * 100, "word-" * 12),
+    ],
+)
+def test_a_room_is_named_for_the_topic_and_stays_one_part_of_the_url(topic: str, room: str) -> None:
+    link = get_zoom_meeting_link(jitsi(base_url="https://meet.example.org/"), **(MEETING | {"topic": topic}))
+    path = link.removeprefix("https://meet.example.org/")
+    assert path.startswith(room)
+    assert re.fullmatch(r"[a-z0-9-]+", path)
+    assert len(path) <= 90
+
+
+def test_jitsi_checks_what_zoom_checks() -> None:
+    with pytest.raises(InvalidArgument, match="in the past"):
+        get_zoom_meeting_link(jitsi(), **(MEETING | {"start_time": "2024-06-02 10:00:00"}))
+    with pytest.raises(ConfigError, match="not https"):
+        get_zoom_meeting_link(jitsi(base_url="http://meet.example.org"), **MEETING)
+    with pytest.raises(ConfigError, match="'jitsy'") as caught:
+        get_zoom_meeting_link(jitsi(provider="jitsy"), **MEETING)
+    assert caught.value.fix == "did you mean 'jitsi'?"

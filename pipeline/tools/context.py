@@ -103,14 +103,18 @@ class Unreachable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a call changed in one file of the user's, kept so that it can be taken back."""
+    """What a call changed in one file of the user's, or made at a server of theirs, kept so that it can be taken back."""
 
-    path: Path
+    path: Path  # of the file; empty for what is at a server
     created: bool  # the file was not there before
     removed: bytes = b""  # what stood in the file where `inserted` stands now
     inserted: bytes = b""
     before: bytes = b""  # what stands right before it, a little of it
-    digest: str = ""  # SHA-256 of a file that was created, in hexadecimal
+    digest: str = (
+        ""  # SHA-256 of a file that was created, in hexadecimal; of what is at a server, what tells it unchanged
+    )
+    account: str = ""  # the app whose account has it, such as "calendar", if it is at a server
+    place: str = ""  # where it is there: a URL, a folder of mails
 
 
 CONTEXT = 32  # bytes before an insertion, by which its place is known again

@@ -48,8 +48,9 @@ def answer(tool: str, said: bytes, status: int | None) -> str:
             f"{tool}: its process ended with status {status} and no answer", fix="it may have done what was asked: look"
         ) from None
     for change in found["changes"]:
-        parts = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
-        report(errors.Change(Path(change["path"]), change["created"], **parts, digest=change["digest"]))
+        parts: dict[str, Any] = {name: base64.b64decode(change[name]) for name in ("removed", "inserted", "before")}
+        parts |= {name: change[name] for name in ("created", "digest", "account", "place")}
+        report(errors.Change(Path(change["path"]), **parts))
     if "output" in found:
         return str(found["output"])
     kind = getattr(errors, found["kind"], ToolError)
@@ -91,6 +92,8 @@ def main() -> None:
             "inserted": base64.b64encode(change.inserted).decode(),
             "before": base64.b64encode(change.before).decode(),
             "digest": change.digest,
+            "account": change.account,
+            "place": change.place,
         }
         for change in changes
     ]

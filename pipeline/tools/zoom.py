@@ -1,12 +1,14 @@
-"""Zoom: creates a meeting by the REST API (https://developers.zoom.us/docs/api/meetings/), gives its link.
+"""Meetings: creates one by Zoom's REST API (https://developers.zoom.us/docs/api/meetings/) and gives its link; or names a room of Jitsi.
 
 The settings `zoom` hold either a `token`, or `account_id`, `client_id` and `client_secret` of a
 Server-to-Server OAuth app, from which a token is made for each meeting. Nothing is retried: a request whose
-answer got lost may have made one.
+answer got lost may have made one. With `provider = "jitsi"` the link is that of a room at a Jitsi Meet server, which comes into being
+when somebody enters it: that needs no account and no network.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
@@ -14,16 +16,21 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.tools.arguments import email_addresses, moment, required_line
 from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, Unavailable, Unreachable
+from pipeline.tools.desktop import names
 
+PROVIDERS = ("zoom", "jitsi")
+JITSI_URL = "https://meet.jit.si"
 API_URL = "https://api.zoom.us/v2"
 TOKEN_URL = "https://zoom.us/oauth/token"
 TIMEOUT_S = 20.0
 _SCHEDULED = 2  # the API's number for a meeting with a fixed time
 _MAX_MINUTES = 24 * 60
 _MAX_TOPIC = 200  # characters
+_MAX_ROOM = 60  # characters of the topic in a room's name
+_ROOM_BYTES = 12  # of chance in it: who knows the name is let in
 _MEETINGS_PAGE = "https://zoom.us/meeting"
 _HOW_TO_GET_ONE = (
     "make a Server-to-Server OAuth app at https://marketplace.zoom.us with the scope "
@@ -37,7 +44,7 @@ def get_zoom_meeting_link(
     """Create a meeting and return the URL by which people join it.
 
     Args:
-        ctx: What the run lends; its settings `zoom` may also set `base_url`, `token_url` and `timeout`
+        ctx: What the run lends; its settings `zoom` may also set `provider`, `base_url`, `token_url` and `timeout`
             (seconds).
         topic: The meeting's name.
         start_time: `YYYY-MM-DD HH:MM:SS`, local time.
@@ -48,7 +55,7 @@ def get_zoom_meeting_link(
         InvalidArgument: No topic, no such date, a date in the past, a duration that is none, an invitee
             without address, or what else Zoom refuses.
         Unavailable: There is no token, it has run out, or Zoom cannot be reached.
-        ConfigError: A URL in the settings is not https.
+        ConfigError: A URL in the settings is not https, or there is no such provider.
     """
     name = required_line(topic, "topic")[:_MAX_TOPIC]
     start = moment(start_time, "start time")
@@ -60,6 +67,12 @@ def get_zoom_meeting_link(
         raise InvalidArgument(f"a meeting cannot last {duration} minutes", fix=f"give 1 to {_MAX_MINUTES} minutes")
     invitees = [{"email": address} for address in email_addresses(meeting_invitees)]
     settings = ctx.settings.get("zoom", {})
+    provider = settings.get("provider", "zoom")
+    if provider not in PROVIDERS:
+        fix = did_you_mean(str(provider), PROVIDERS, f"the providers are {names.listed(list(PROVIDERS))}")
+        raise ConfigError(f"the setting zoom.provider is {provider!r}", fix=fix)
+    if provider == "jitsi":
+        return f"{_secure(settings.get('base_url', JITSI_URL))}/{_room(name)}"
     meeting = {
         "topic": name,
         "type": _SCHEDULED,
@@ -81,6 +94,12 @@ def get_zoom_meeting_link(
     if not isinstance(url, str) or urlsplit(url).scheme != "https":
         raise InDoubt("Zoom made the meeting and gave no link to it", fix=f"see {_MEETINGS_PAGE}")
     return url
+
+
+def _room(topic: str) -> str:
+    """Return a room's name: the topic's words as far as they are ASCII, and what nobody can guess."""
+    said = "-".join(word for word in names.words(topic) if word.isascii())[:_MAX_ROOM].strip("-")
+    return f"{said or 'meeting'}-{secrets.token_hex(_ROOM_BYTES)}"
 
 
 def _token(client: httpx.Client, settings: Mapping[str, Any]) -> str:
@@ -147,5 +166,7 @@ def _secure(url: str) -> str:
     """Return `url` without a final slash; only https may carry a token, but for a server on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-        raise ConfigError(f"the Zoom URL {url} is not https", fix="use https, or a server on this machine")
+        raise ConfigError(
+            f"the URL {url} of the setting zoom is not https", fix="use https, or a server on this machine"
+        )
     return url.rstrip("/")

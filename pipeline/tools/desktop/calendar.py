@@ -1,6 +1,6 @@
-"""Calendar: events (VEVENT, RFC 5545) in one `.ics` file a calendar under `calendars/`.
+"""Calendar: events (VEVENT, RFC 5545) in one `.ics` file a calendar under `calendars/`, or in an account by CalDAV.
 
-Times are floating local times, as the person meant them. Invitees are recorded; nobody is sent anything.
+Times in files are floating local times, as the person meant them. Invitees are recorded; nobody is sent anything.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def create_calendar_event(
         InvalidArgument: No title, no such date, an end before the start or before now, an invitee without
             address.
         Unavailable: The calendar cannot be written, or its file is none.
+        TinyAgentError: What an account's server may answer (see `caldav.add`).
     """
     wanted = checked(ctx, title, start_date, end_date, location, invitees, notes)
     event = ical.stamped(Event(), ctx)
@@ -63,7 +64,7 @@ def create_calendar_event(
             f"mailto:{address}",
             parameters={"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "NEEDS-ACTION"},
         )
-    return wanted.status(ical.add(ctx.data_dir, "calendars", one_line(calendar) or DEFAULT_CALENDAR, event))
+    return wanted.status(ical.keep(ctx, "calendar", "calendars", one_line(calendar), DEFAULT_CALENDAR, event))
 
 
 @dataclass(frozen=True, slots=True)

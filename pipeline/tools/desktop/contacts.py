@@ -1,9 +1,9 @@
-"""Contacts: who a name means, from the vCards (RFC 6350, RFC 2426) under `contacts/`.
+"""Contacts: who a name means, from the vCards (RFC 6350, RFC 2426) under `contacts/` or in an account by CardDAV.
 
 `get_phone_number` and `get_email_address` take a name as a person says it: full, given or family name,
 nickname, "mom", "the dentist", "design team". Exact fits come before partial ones; people who fit equally
 well are `Ambiguous`, never guessed between. `me.vcf` is the user's own card: "me" finds it, its RELATED lines
-say who "spouse" or "sister" is, and it fits no other name. Nothing here writes.
+say who "spouse" or "sister" is, and it fits no other name; it is a file also where the others are in an account. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vobject.vcard import VCard3_0
 from pipeline.tools.arguments import one_line, required_line
 from pipeline.tools.context import Ambiguous, NotFound, ToolContext, Unavailable
 from pipeline.tools.desktop import names, store
+from pipeline.tools.desktop.accounts import contacts_account
 
 logger = logging.getLogger(__name__)
 logging.getLogger("vobject").setLevel(logging.CRITICAL)  # it prints each line that it cannot read
@@ -98,7 +99,7 @@ def own_card(data_dir: Path) -> Contact | None:
 
 def _look_up(ctx: ToolContext, name: str, field: str, what: str) -> str:
     query = required_line(name, "name")
-    people, me = _load(ctx.data_dir)
+    people, me = _load(ctx)
     return value_of(query, people, me, field, what)
 
 
@@ -179,16 +180,26 @@ def _told_apart(contact: Contact, among: list[Contact]) -> str:
     return f"{contact.full_name} ({details[0]})" if details else contact.full_name
 
 
-def _load(data_dir: Path) -> tuple[list[Contact], Contact | None]:
+def _load(ctx: ToolContext) -> tuple[list[Contact], Contact | None]:
     """Return everybody else and the user, with relations from the user's own card written onto the others."""
-    folder = data_dir / "contacts"
+    me = own_card(ctx.data_dir)
+    if account := contacts_account(ctx.settings):
+        from pipeline.tools.desktop import carddav
+
+        cards = carddav.cards(account)
+        if not cards:
+            fix = "add people there, or check apps.contacts.carddav"
+            raise Unavailable(f"there is nobody in the address books at {account.carddav}", fix=fix)
+        people = [contact for card in cards for contact in _contacts_in(card, account.carddav)]
+        own = {me.uid, names.fold(me.full_name)} - {""} if me else set()
+        return related([c for c in people if not {c.uid, names.fold(c.full_name)} & own], me), me
+    folder = ctx.data_dir / "contacts"
     paths = store.files_in(folder, "**/*.vcf")
     if not paths:
         raise Unavailable(
             f"there are no contacts in {folder}",
             fix="export yours there as .vcf files, or make sample data with tinyagent init --sample",
         )
-    me = own_card(data_dir)
     people = [contact for path in paths if path != folder / OWN_CARD for contact in _read_cards(path)]
     return related(people, me), me
 
@@ -208,16 +219,20 @@ def _bare_uid(text: str) -> str:
 
 
 def _read_cards(path: Path) -> list[Contact]:
-    """Return the cards of one file. What cannot be read is logged and left out: the rest still serves."""
-    text = store.read_bytes(path).decode("utf-8-sig", errors="replace")
-    cards: list[Contact] = []
+    """Return the cards of one file."""
+    return _contacts_in(store.read_bytes(path).decode("utf-8-sig", errors="replace"), str(path))
+
+
+def _contacts_in(text: str, where: str) -> list[Contact]:
+    """Return the cards in a text. What cannot be read is logged and left out: the rest still serves."""
+    found: list[Contact] = []
     try:
         for card in vobject.readComponents(text, ignoreUnreadable=True, allowQP=True):
             if contact := _contact(card):
-                cards.append(contact)
+                found.append(contact)
     except vobject.base.VObjectError as error:
-        logger.warning("the rest of %s is no vCard: %s", path, error)
-    return cards
+        logger.warning("the rest of %s is no vCard: %s", where, error)
+    return found
 
 
 def _contact(card: Component) -> Contact | None:

@@ -16,8 +16,9 @@ from icalendar import Calendar, Component
 
 from pipeline.tools.context import Change, ToolContext, Unavailable, report
 from pipeline.tools.desktop import names, store
+from pipeline.tools.desktop.accounts import calendar_account
 
-_PRODID = "-//TinyAgent at the edge//desktop tools//EN"
+PRODID = "-//TinyAgent at the edge//desktop tools//EN"
 _END = b"END:VCALENDAR"
 
 _C = TypeVar("_C", bound=Component)
@@ -28,6 +29,27 @@ def stamped(component: _C, ctx: ToolContext) -> _C:
     component.add("uid", ctx.key or str(uuid4()))
     component.add("dtstamp", ctx.now.astimezone(UTC))
     return component
+
+
+def keep(ctx: ToolContext, app: str, folder: str, title: str, default: str, component: Component) -> str:
+    """Put `component` into the calendar `title`, in the app's account if the settings name one, else in a file; return its name.
+
+    Args:
+        ctx: What the run lends.
+        app: "calendar" or "reminders".
+        folder: Where the files are, below the data folder.
+        title: The calendar's name, or "".
+        default: Which file is meant by "".
+        component: As `stamped` returns it.
+
+    Raises:
+        TinyAgentError: As in `add`, or `caldav.add`.
+    """
+    if account := calendar_account(ctx.settings, app):
+        from pipeline.tools.desktop import caldav
+
+        return caldav.add(ctx, account, app, title, component)
+    return add(ctx.data_dir, folder, title or default, component)
 
 
 def add(data_dir: Path, folder: str, title: str, component: Component) -> str:
@@ -62,7 +84,7 @@ def _file_of(folder: Path, title: str) -> Path:
 
 def _empty(title: str) -> bytes:
     calendar = Calendar()
-    calendar.add("prodid", _PRODID)
+    calendar.add("prodid", PRODID)
     calendar.add("version", "2.0")
     calendar.add("x-wr-calname", title)
     return bytes(calendar.to_ical())

@@ -1,13 +1,15 @@
-"""Mail: drafts as `.eml` files (RFC 5322) under `mail/drafts/`, which mail programs open ready to send.
+"""Mail: drafts as `.eml` files (RFC 5322) under `mail/drafts/`, which mail programs open ready to send, or in an account.
 
 A reply or forward acts on the selected message: the one of `mail/inbox/` that the text file `mail/selected`
-names, else the newest. Addresses and attachments are checked before the writing model is asked for a body,
+names, else the newest. With an account by IMAP in the settings the inbox is the account's, `mail/selected` holds a Message-ID, and
+drafts go into the account's folder of drafts. Addresses and attachments are checked before the writing model is asked for a body,
 and all of it before a file is written. What others wrote is quoted and goes to the writing model, and becomes
-a header only as an address, a message id or one line of subject. Nothing is sent.
+a header only as an address, a message id or one line of subject. Nothing is sent, unless the account says `send = true`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +22,9 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.tools.arguments import email_address, email_addresses, one_line, paragraphs, required_line
-from pipeline.tools.context import InvalidArgument, Preview, ToolContext, Unavailable
+from pipeline.tools.context import InvalidArgument, Preview, ToolContext, ToolError, Unavailable, report
 from pipeline.tools.desktop import contacts, files, names, store
+from pipeline.tools.desktop.accounts import MailAccount, mail_account
 
 #: A line may have 998 bytes (RFC 5322, 2.1.1); at 78 the library would break message ids apart.
 _POLICY = policy.SMTP.clone(max_line_length=998)
@@ -53,6 +56,8 @@ def compose_new_email(
         NotFound: An attachment does not exist.
         Ambiguous: An attachment's name fits several files.
         Unavailable: An attachment cannot be read, or the draft cannot be written.
+        InDoubt: The account's server broke off where it may have taken the mail.
+        ConfigError: What the settings say of the account or of the user's own address is wrong.
     """
     to, title = recipients_of(recipients), required_line(subject, "subject")
     draft = _draft(ctx, to, cc, title)
@@ -183,14 +188,19 @@ def _draft(ctx: ToolContext, to: list[str], cc: list[str], subject: str) -> Emai
         draft["Cc"] = ", ".join(copies)
     draft["Subject"] = subject
     draft["Date"] = format_datetime(ctx.now.astimezone())
-    draft["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "tinyagent.invalid")
-    draft["X-Unsent"] = "1"  # mail programs open such a file for writing
+    domain = sender.rpartition("@")[2] or "tinyagent.invalid"
+    # The same for a call that is made again, so that what the first one left is found.
+    told = f"<{hashlib.sha256(ctx.key.encode()).hexdigest()[:32]}@{domain}>" if ctx.key else make_msgid(domain=domain)
+    draft["Message-ID"] = told
     return draft
 
 
 def _sender(ctx: ToolContext) -> str:
-    """Return the address of the setting `mail.from`, else of the user's own card, else ""."""
+    """Return the address of the setting `mail.from`, else that of the account's user, else of the user's own card, else ""."""
     configured = str(ctx.settings.get("mail", {}).get("from", ""))
+    account = mail_account(ctx.settings)
+    if not configured and account and "@" in (account.user or ""):
+        configured = str(account.user)
     me = contacts.own_card(ctx.data_dir)
     address = configured or (me.emails[0] if me and me.emails else "")
     try:
@@ -222,7 +232,7 @@ def _save(
     *,
     forwarded: EmailMessage | None = None,
 ) -> str:
-    """Write the draft with its body and what it carries; return the status line."""
+    """Write the mail with its body and what it carries, or send it; return the status line."""
     draft.set_content(paragraphs(body) + "\n")
     if forwarded is not None:
         draft.add_attachment(forwarded)
@@ -230,24 +240,66 @@ def _save(
         main, _, sub = item.mime_type.partition("/")
         draft.add_attachment(item.data, maintype=main, subtype=sub, filename=item.name)
     subject = str(draft["Subject"])
+    to = [address.addr_spec for address in draft["To"].addresses]
+    attached = [item.name for item in carried]
+    account = mail_account(ctx.settings)
+    if account and account.send:
+        return status(subject, to, attached, "Sent") + _sent(account, draft)
+    if account and account.imap:
+        from pipeline.tools.desktop import imap
+
+        with imap.opened(account) as mailbox:
+            report(mailbox.put(mailbox.drafts(), draft.as_bytes(), str(draft["Message-ID"]), draft=True))
+        return status(subject, to, attached)
+    draft["X-Unsent"] = "1"  # mail programs open such a file for writing
     store.create_unique(
         ctx.data_dir / "mail" / "drafts",
         store.stem_of(f"{ctx.now:%Y-%m-%d_%H%M%S} {subject.replace(':', '')}"),
         ".eml",
         draft.as_bytes(),
     )
-    to = [address.addr_spec for address in draft["To"].addresses]
-    return status(subject, to, [item.name for item in carried])
+    return status(subject, to, attached)
 
 
-def status(subject: str, to: list[str], attached: list[str]) -> str:
-    """Return the line that says that a mail was drafted, with which files."""
+def status(subject: str, to: list[str], attached: list[str], done: str = "Drafted") -> str:
+    """Return the line that says that a mail was drafted or sent, with which files."""
     carried = f", with {names.listed(attached)}" if attached else ""
-    return f"Drafted {subject!r} to {names.listed(to)}{carried}."
+    return f"{done} {subject!r} to {names.listed(to)}{carried}."
+
+
+def _sent(account: MailAccount, mail: EmailMessage) -> str:
+    """Send a mail, unless the account's folder of sent mails has it already; return what else there is to say.
+
+    Raises:
+        ConfigError: The account has no address to send from.
+        ToolError: As in `smtp.send`.
+    """
+    from pipeline.tools.desktop import imap, smtp
+
+    if "From" not in mail:
+        raise ConfigError("a mail needs an address to be sent from", fix="set apps.mail.from to your own")
+    message_id, [sender] = str(mail["Message-ID"]), mail["From"].addresses
+    if account.imap:
+        with imap.opened(account) as mailbox:
+            if mailbox.holds(mailbox.sent(), message_id):  # the call is made again
+                return ""
+    everyone = [address.addr_spec for field in ("To", "Cc") if field in mail for address in mail[field].addresses]
+    smtp.send(account, mail, sender.addr_spec, everyone)
+    if not (account.imap and account.save_sent):
+        return ""
+    try:
+        with imap.opened(account) as mailbox:
+            mailbox.put(mailbox.sent(), mail.as_bytes(), message_id, draft=False)
+    except ToolError as error:  # it is sent, whatever becomes of the copy
+        return f" No copy of it was kept: {error.message}."
+    return ""
 
 
 def _selected(ctx: ToolContext) -> Received:
     """Return the message that the person was shown, else has selected, else the newest."""
+    account = mail_account(ctx.settings)
+    if account and account.imap:
+        return _selected_in(account, ctx)
     inbox, pointer = ctx.data_dir / "mail" / "inbox", ctx.data_dir / "mail" / "selected"
     if ctx.previewed:
         return received(ctx.previewed, store.read_bytes(inbox / ctx.previewed))
@@ -261,6 +313,21 @@ def _selected(ctx: ToolContext) -> Received:
         raise Unavailable(f"no message is selected: {inbox} is empty", fix="save it there as an .eml file")
     newest = max(messages, key=lambda path: _sent_at(store.read_bytes(path)))
     return received(newest.name, store.read_bytes(newest))
+
+
+def _selected_in(account: MailAccount, ctx: ToolContext) -> Received:
+    from pipeline.tools.desktop import imap
+
+    pointer, which = ctx.data_dir / "mail" / "selected", ctx.previewed
+    if not which and store.is_file(pointer):
+        which = store.read_bytes(pointer).decode(errors="replace").strip()
+        if _message_ids(which) != (which,):
+            raise Unavailable(
+                f"{pointer} holds {one_line(which)!r}, which is no Message-ID",
+                fix="write that of a message there, or remove the file to answer the one that came last",
+            )
+    with imap.opened(account) as mailbox:
+        return received(*mailbox.message(which))
 
 
 def _sent_at(data: bytes) -> float:

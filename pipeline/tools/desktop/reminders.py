@@ -1,4 +1,4 @@
-"""Reminders: to-dos (VTODO with a VALARM, RFC 5545) in one `.ics` file a list under `reminders/`."""
+"""Reminders: to-dos (VTODO with a VALARM, RFC 5545) in one `.ics` file a list under `reminders/`, or in an account by CalDAV."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def create_reminder(
     Raises:
         InvalidArgument: No name, no such date, a date in the past, a priority outside 0 to 9.
         Unavailable: The list cannot be written, or its file is none.
+        TinyAgentError: What an account's server may answer (see `caldav.add`).
     """
     wanted = checked(ctx, name, due_date, notes, priority, all_day)
     alarm = Alarm()
@@ -48,7 +49,7 @@ def create_reminder(
     if wanted.notes:
         todo.add("description", wanted.notes)
     todo.add_component(alarm)
-    return wanted.status(ical.add(ctx.data_dir, "reminders", one_line(list_name) or DEFAULT_LIST, todo))
+    return wanted.status(ical.keep(ctx, "reminders", "reminders", one_line(list_name), DEFAULT_LIST, todo))
 
 
 @dataclass(frozen=True, slots=True)
