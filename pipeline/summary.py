@@ -19,7 +19,7 @@ MAX_SENTENCES = 20  # of a summary
 MAX_PAGE = 60_000  # characters of a page that are read; a page of print has 2,000 to 5,000
 MAX_SENTENCE = 400  # characters; what is longer is a table, or text without stops
 LEAST_WORDS = 5  # of a sentence: what is shorter is a heading
-REDUNDANT = 0.6  # share of words that two sentences have in common, from which on one is enough
+REDUNDANT = 0.8  # share of words that two sentences have in common, from which on one is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +164,24 @@ def _chosen(reading: _Reading, count: int, pages: int) -> list[Cited]:
     heaviest = max(weights, default=1.0) or 1.0
     left = list(range(len(weights)))
     taken: list[int] = []
+    repeated = [0.0] * len(weights)  # share of its words that the most similar one taken has
     parts: Counter[int] = Counter()
 
     def part(i: int) -> int:
         return (reading.candidates[i][0].page - 1) * count // max(pages, 1)
 
     def worth(i: int) -> float:
-        return weights[i] / heaviest - parts[part(i)]
+        return weights[i] / heaviest - parts[part(i)] - 2 * repeated[i]
 
     while left and len(taken) < count:
         best = max(left, key=lambda i: (worth(i), -i))
         left.remove(best)
-        if any(_overlap(reading.candidates[best][1], reading.candidates[i][1]) > REDUNDANT for i in taken):
+        if repeated[best] > REDUNDANT:
             continue
         taken.append(best)
         parts[part(best)] += 1
+        for i in left:
+            repeated[i] = max(repeated[i], _overlap(reading.candidates[i][1], reading.candidates[best][1]))
     return [reading.candidates[i][0] for i in sorted(taken)]
 
 

@@ -226,8 +226,8 @@ def courteous() -> frozenset[str]:
 def shortens(short: str, long: str) -> str:
     """Return why a sentence is no faithful shortening of another, in a few words; "" where it is one.
 
-    All its content words stand in the other, in the same order; so do its figures and names; what turns or narrows the meaning
-    ("not", "only", "unless") is in both or in neither. It is shorter.
+    It is shorter. All its content words stand in the other, in the same order. Numbers, names, and what turns or narrows the meaning ("not",
+    "only", "unless") are the same in both.
     """
     if len(short) >= len(long):
         return "it is not shorter"
@@ -238,6 +238,8 @@ def shortens(short: str, long: str) -> str:
     kept, whole = _qualifiers(short), _qualifiers(long)
     if kept != whole:
         return f"the words {' '.join(sorted(kept ^ whole))}"
+    if lost := [n for n in (*_numbers(long), *_names(long, (), first=False)) if fold(n) not in fold(short)]:
+        return f"{lost[0]} is lost"
     if not _in_order(_sequence(short), _sequence(long)):
         return "the order of the words"
     return "" if content_words(short) else "nothing is left"

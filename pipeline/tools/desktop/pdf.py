@@ -7,7 +7,7 @@ is opened anew every `PAGES_AT_A_TIME` pages, since the library keeps what it ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -35,13 +35,21 @@ def summarize_pdf(ctx: ToolContext, /, *, pdf_path: str) -> str:
     """
     path = files.find_file(ctx, pdf_path)
     with closing(read_pages(path)) as pages:
-        written = ctx.writer.summarize(pages, request=ctx.request, monitor=ctx.monitor)
-    if not written.text.strip():
+        written = ctx.writer.summarize(_legible(pages, path), request=ctx.request, monitor=ctx.monitor)
+    ctx.monitor.remark(written.note)
+    return written.text
+
+
+def _legible(pages: Iterable[str], path: Path) -> Iterator[str]:
+    """Pass pages on, and raise at their end if none had any text."""
+    found = False
+    for page in pages:
+        found = found or bool(page)
+        yield page
+    if not found:
         raise Unavailable(
             f"{path} has no text: its pages are pictures", fix="run text recognition on it, such as ocrmypdf"
         )
-    ctx.monitor.remark(written.note)
-    return written.text
 
 
 def read_pages(path: Path) -> Generator[str, None, None]:
