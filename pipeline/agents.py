@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, TinyAgentError
 from pipeline.summary import MAX_SENTENCES, Cited, Extract, Wish, extract, wish, with_pages
-from pipeline.support import Source, content_words, courteous, coverage, fold, language, sentences, shortens, unsupported
+from pipeline.support import (
+    Source,
+    content_words,
+    courteous,
+    coverage,
+    fold,
+    language,
+    sentences,
+    shortens,
+    unsupported,
+)
 from pipeline.tools.context import CalledOff, Monitor, Writer, Written
 
 if TYPE_CHECKING:
@@ -35,6 +45,8 @@ OWN_SHARE = 0.4  # likewise, from the person's own words alone, where others' ar
 SAID = 0.6  # of the person's message that a mail must say
 POLL_S = 0.2  # between looks, while another call has the model
 LONG = 14  # words of a sentence from which on it is worth shortening
+
+WHOLE = 0.9  # of the words of what earlier steps found, from which on a mail need not have it below
 
 _STOPS = frozenset(".!?")  # after which a repetition is looked for
 
@@ -98,8 +110,8 @@ class ModelWriter:
         kept, dropped = _supported(text, sources, wish(request), translated)
         if why := _unusable(kept, request, context, asked or spoken, translated):
             return replace(plain, note=f"{_PLAIN}: {dropped if not kept and dropped else why}")
-        told = not context.strip() or (coverage(kept, context) >= 0.9 and len(content_words(kept)) > 3)
-        body = kept if told else f"{kept}\n\n{context.strip()}"
+        whole = coverage(kept, context) >= WHOLE and Source(context).links <= Source(kept).links
+        body = kept if whole else f"{kept}\n\n{context.strip()}"
         note = "only names, days, numbers and links could be checked against your words" if translated else ""
         return Written(f"{body}\n", note)
 
@@ -111,7 +123,9 @@ class ModelWriter:
         notes = [_gaps(found)]
         asked = _asked_language(request)
         if asked and asked != language(" ".join(one.sentence for one in cited)):
-            notes.append(f"it is in the document's language: a translation into {_LANGUAGES[asked]} could not be checked")
+            notes.append(
+                f"it is in the document's language: a translation into {_LANGUAGES[asked]} could not be checked"
+            )
         if why:
             notes.append(f"all sentences are the document's own: {why}")
         return Written(with_pages(cited, listed=wanted.listed), "; ".join(filter(None, notes)))
@@ -159,10 +173,8 @@ class ModelWriter:
                 for piece in pieces:
                     self._look(until, monitor)
                     text += piece
-                    if "\n" in piece or piece.strip() in _STOPS:
-                        lines = [line for line in text.splitlines() if line.strip()]
-                        if len(set(lines)) < len(lines) or _repeats(text):
-                            break
+                    if piece.strip()[-1:] in _STOPS and _repeats(text):
+                        break
                 return text.strip()
         finally:
             self._turn.release()
@@ -170,7 +182,7 @@ class ModelWriter:
     def _look(self, until: float, monitor: Monitor) -> None:
         monitor.check()
         if self._clock() > until:
-            raise OutOfTime("the writing model took too long", fix="set writer.kind to \"plain\", or take a faster model")
+            raise OutOfTime("the writing model took too long", fix='set writer.kind to "plain", or take a faster model')
 
 
 def make_writer(config: Config) -> Writer:
@@ -200,9 +212,7 @@ def make_writer(config: Config) -> Writer:
 
     name = settings.model or (planner.model if same else DEFAULT)
     found = find_model(config, name)
-    text_model = LlamaText(
-        lambda: model_file(found), threads=settings.threads or None, gpu_layers=planner.gpu_layers
-    )
+    text_model = LlamaText(lambda: model_file(found), threads=settings.threads or None, gpu_layers=planner.gpu_layers)
     return ModelWriter(text_model, translates=found.name != DEFAULT)
 
 
@@ -327,7 +337,7 @@ def _supported(text: str, sources: Sequence[Source], wanted: Wish, translated: b
                 if loose and sum(w in words for w in loose) < OWN_SHARE * len(loose):
                     why = "more of the other's words than of yours"
             if why or fold(sentence) in seen or count >= (wanted.sentences or MAX_SENTENCES):
-                wrong = wrong or why and f"it wrote {why}"
+                wrong = wrong or (why and f"it wrote {why}")
                 continue
             seen.add(fold(sentence))
             count += any(w not in _COURTEOUS_STEMS for w in content_words(sentence))

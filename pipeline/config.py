@@ -47,7 +47,9 @@ class PlannerConfig(_Section):
 class WriterConfig(_Section):
     """Which model words mails and summaries. What is not said is as for the planner, but for the adapter, which is off."""
 
-    kind: Literal["auto", "llama", "openai", "plain"] = "auto"  # "auto" is the planner's; "plain" writes without a model
+    kind: Literal["auto", "llama", "openai", "plain"] = (
+        "auto"  # "auto" is the planner's; "plain" writes without a model
+    )
     model: str = ""  # a name of `tinyagent models list`, a GGUF file; the model's name for kind openai
     threads: Annotated[int, Field(ge=0)] = 0  # 0 takes half of the cores: the planner may be at work beside it
     base_url: str = ""  # of kind openai; the key is in TINYAGENT_API_KEY

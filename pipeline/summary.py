@@ -80,8 +80,12 @@ _ONES = {
 } | {"un": 1, "um": 1, "a single": 1, "single": 1}
 _UNIT = r"(?:short |key |main |bullet )*(?:sentences?|points?|bullets?|lines?|frases?|puntos?|lineas?|oraciones|pontos?|linhas?|topicos?)"
 _COUNT = re.compile(rf"\b(?:(\d{{1,3}})|({'|'.join(sorted(_ONES, key=len, reverse=True))}))[ -]{_UNIT}\b")
-_BRIEF = re.compile(r"\b(?:tl;?dr|gist|brief(?:ly)?|short|in short|quick(?:ly)?|nutshell|breve(?:mente)?|corto|curto|rapid[oa])\b")
-_DETAILED = re.compile(r"\b(?:detail(?:ed|s)?|in depth|thorough(?:ly)?|long|full|detallad[oa]|detalle|detalhad[oa]|extens[oa]|longo)\b")
+_BRIEF = re.compile(
+    r"\b(?:tl;?dr|gist|brief(?:ly)?|short|in short|quick(?:ly)?|nutshell|breve(?:mente)?|corto|curto|rapid[oa])\b"
+)
+_DETAILED = re.compile(
+    r"\b(?:detail(?:ed|s)?|in depth|thorough(?:ly)?|long|full|detallad[oa]|detalle|detalhad[oa]|extens[oa]|longo)\b"
+)
 _LISTED = re.compile(r"\b(?:bullets?|bullet points?|points|list|puntos|lista|pontos|topicos)\b")
 
 
@@ -122,7 +126,8 @@ class _Reading:
         words = [frozenset(content_words(sentence)) for sentence in found]
         here = Counter(word for sentence in words for word in sentence)
         self.counts.update(here)
-        order = sorted(range(len(found)), key=lambda i: (-_weight(words[i], here), i))[: self.keep]
+        worth = [_weight(w, here) / (2 if _DANGLING.match(fold(s)) else 1) for w, s in zip(words, found, strict=True)]
+        order = sorted(range(len(found)), key=lambda i: (-worth[i], i))[: self.keep]
         self.candidates += [(Cited(found[i], number), words[i]) for i in sorted(order)]
 
     def _body(self, text: str) -> str:
@@ -138,12 +143,16 @@ class _Reading:
         return re.sub(r"(?<=[a-zà-ÿ])-\n(?=[a-zà-ÿ])", "", "\n".join(lines))
 
 
+# How a sentence begins that leans on the one before it.
+_DANGLING = re.compile(
+    r"(?:it|they|he|she|this|these|those|such|however|but|therefore|thus|also|esto|eso|pero|isto|isso|mas)\b"
+)
 _PAGE_NUMBER = re.compile(r"\W*(?:page|pagina|pag\.?|p\.)?\W*[\divxlc]+\W*(?:(?:of|de|/)\W*\d+)?\W*")
 
 
 def _prose(text: str) -> list[str]:
     """Return the whole sentences of a page; where it has none, its lines of some length, or what it begins with."""
-    found = [s for s in sentences(text) if _is_prose(s) and s[-1] in ".!?…\"”’)"]
+    found = [s for s in sentences(text) if _is_prose(s) and s[-1] in '.!?…"”’)']
     found = found or [line[:MAX_SENTENCE] for line in text.splitlines() if _is_prose(line[:MAX_SENTENCE])]
     return found or [beginning for beginning in (" ".join(text.split())[:MAX_SENTENCE],) if beginning]
 

@@ -43,14 +43,18 @@ _COURTESY = frozenset(
     """.split()
 )
 # Words that turn a meaning round or narrow it: neither added nor dropped.
-_NEGATIONS = frozenset("not no never none nobody nothing neither nor without cannot nunca jamas sin ninguno ninguna nada nem sem nao non".split())
+_NEGATIONS = frozenset(
+    "not no never none nobody nothing neither nor without cannot nunca jamas sin ninguno ninguna nada nem sem nao non".split()
+)
 _QUALIFIERS = frozenset(
     """
     only unless except if until may might could should must almost nearly hardly barely approximately least most provided excluding
     solo salvo excepto aunque apenas exceto embora
     """.split()
 )
-_BEFORE_NUMBER = re.compile(r"\b(about|around|over|under|above|below|than|up to|at least|at most)\s+(?=\W?\d)", re.IGNORECASE)
+_BEFORE_NUMBER = re.compile(
+    r"\b(about|around|over|under|above|below|than|up to|at least|at most)\s+(?=\W?\d)", re.IGNORECASE
+)
 _NUMBERS = {
     word: str(value)
     for words in (
@@ -92,7 +96,10 @@ _CALENDAR = {
     for place, word in enumerate(row.split())
 }
 
-_LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\"']+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b[\w-]+\.(?:com|org|net|io|example|es|pt|br|de|eu)\b(?:/\S*)?", re.I)
+_LINK = re.compile(
+    r"(?:https?://|www\.)[^\s<>()\"']+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b[\w-]+\.(?:com|org|net|io|example|es|pt|br|de|eu)\b(?:/\S*)?",
+    re.I,
+)
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PLACEHOLDER = re.compile(r"\[[^\]]{0,80}\]|\{[^}]{0,80}\}|<[^>]{0,80}>|_{3,}|\bX{3,}\b|</?data")
@@ -201,7 +208,9 @@ def unsupported(
         if not any(link in source.links for source in own):
             return f"the link or address {link}"
     days = frozenset[str]().union(*(s.days for s in sources))
-    if stray := next((m[0] for m in _WORD.finditer(sentence) if _CALENDAR.get(fold(m[0]), "") not in {*days, ""}), None):
+    if stray := next(
+        (m[0] for m in _WORD.finditer(sentence) if _CALENDAR.get(fold(m[0]), "") not in {*days, ""}), None
+    ):
         return f"the day or month {stray}"
     words = frozenset[str]().union(*(s.words for s in sources))
     if stray := next((n for n in _names(sentence, free, first=not translated) if stem(fold(n)) not in words), None):
@@ -238,7 +247,8 @@ def shortens(short: str, long: str) -> str:
     kept, whole = _qualifiers(short), _qualifiers(long)
     if kept != whole:
         return f"the words {' '.join(sorted(kept ^ whole))}"
-    if lost := [n for n in (*_numbers(long), *_names(long, (), first=False)) if fold(n) not in fold(short)]:
+    told = {*_numbers(short), *_names(short, (), first=True)}
+    if lost := [fact for fact in (*_numbers(long), *_names(long, (), first=False)) if fact not in told]:
         return f"{lost[0]} is lost"
     if not _in_order(_sequence(short), _sequence(long)):
         return "the order of the words"
@@ -273,7 +283,11 @@ _ABBREVIATION = re.compile(
 
 def _figure(text: str) -> str:
     """Return a number as it is compared: "4,200" is 4200, "4.20" is 4.20."""
-    return re.sub(r"[.,](?=\d{3}(?:\D|$))", "", text) if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", text) else text.replace(",", ".")
+    return (
+        re.sub(r"[.,](?=\d{3}(?:\D|$))", "", text)
+        if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", text)
+        else text.replace(",", ".")
+    )
 
 
 def _numbers(text: str) -> Iterator[str]:

@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.control import Control, ControlType
+from rich.control import Control
 from rich.markup import escape
+from rich.segment import ControlType
 
 from pipeline.effects import Approval, Proposal
 from pipeline.events import Event, Finished, Planned, Progressed, Replanning, Selected, Started, Wrote
@@ -104,7 +105,9 @@ class RunView:
                 line = f"  {_MARKS[outcome.status]} {outcome.step.number}. {outcome.step.tool}  [dim]{escape(short)}[/]"
                 self._console.print(line, highlight=False, soft_wrap=True)
                 for remark in outcome.remarks:
-                    self._console.print(f"      [yellow]![/] {escape(visible(remark))}", highlight=False, soft_wrap=True)
+                    self._console.print(
+                        f"      [yellow]![/] {escape(visible(remark))}", highlight=False, soft_wrap=True
+                    )
             case Replanning(reason):
                 self._end_writing()
                 self._console.print(f"[yellow]Planning again:[/] {escape(reason)}", highlight=False)
@@ -113,7 +116,9 @@ class RunView:
         """Show a line until the next one, where somebody looks on and no other line is open."""
         if self._console.is_terminal and not self._writing:
             cut = line[: max(0, self._console.width - 1)]
-            self._console.print(cut, end="\r", markup=False, highlight=False, style="dim", no_wrap=True, overflow="crop")
+            self._console.print(
+                cut, end="\r", markup=False, highlight=False, style="dim", no_wrap=True, overflow="crop"
+            )
             self._passing = True
 
     def _wipe(self) -> None:

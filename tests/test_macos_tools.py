@@ -758,9 +758,7 @@ HOSTILE: dict[str, Hostile] = {
         "reply_to_email",
         lambda ctx, t: [
             "77",
-            paragraphs(
-                f"{f'c {t}'.strip(chr(10))}\n\nPriya Nair <priya@example.com> wrote:\n> Hi Alex,\n> Thursday?"
-            ),
+            paragraphs(f"{f'c {t}'.strip(chr(10))}\n\nPriya Nair <priya@example.com> wrote:\n> Hi Alex,\n> Thursday?"),
             *("0", "0"),
         ],
     ),
