@@ -21,11 +21,14 @@ from tempfile import TemporaryDirectory
 
 from pipeline.agents import PlainWriter, make_writer
 from pipeline.config import Config
+from pipeline.support import sentences
 from pipeline.tools.context import Monitor, ToolContext
 from pipeline.tools.desktop.pdf import summarize_pdf
 from pipeline.tools.desktop.sample import _pdf
 
-_SYLLABLES = "al ber cor dun el fen gar hal ing kel lor mar nor os pel quil ros sel tor ul vin wes yar zan".split()
+_SYLLABLES = (
+    "al ber cor dun el fen gar hal ing kel lor mar nor os pel quil ros sel tor ul vin wes yar zan bre tho".split()
+)
 _ENDS = "bury ford ham mere stead wick".split()
 _FIRST = "Ada Bruno Clara Dario Edith Felix Greta Hugo Iris Jonas".split()
 _MONTHS = "January February March April May June July August September October November December".split()
@@ -101,11 +104,15 @@ def main() -> None:
         seconds = time.perf_counter() - started
     print(file=sys.stderr)
     checked = right(summary, pages)
+    own = {" ".join(sentence.split()) for page in pages for sentence in sentences(page.text)}
+    shortened = sum(told.strip() + "." not in own for told in re.findall(r"([^()\n]+)\(p\. \d+\)", summary))
     print(summary, *monitor.remarks, sep="\n", end="\n\n")
-    print("| pages | writer | seconds | peak memory, before and after | said of the progress | references | right |")
-    print("|---|---|---|---|---|---|---|")
     print(
-        f"| {len(pages)} | {type(writer).__name__} | {seconds:.1f} | {before:.0f} MB, {_peak():.0f} MB | {said} "
+        "| pages | writer | seconds | peak memory, before and after | said of the progress | shortened by the model | references | right |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    print(
+        f"| {len(pages)} | {type(writer).__name__} | {seconds:.1f} | {before:.0f} MB, {_peak():.0f} MB | {said} | {shortened} "
         f"| {len(checked)} | {sum(checked)} |"
     )
 
