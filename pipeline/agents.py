@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, TinyAgentError
@@ -100,7 +101,10 @@ class ModelWriter:
         monitor.progress("the writing model words the mail")
         try:
             text = self._said(
-                _mail_messages(self._model, request, context, thread), MAIL_TOKENS, self._clock() + COMPOSE_S, monitor
+                lambda: _mail_messages(self._model, request, context, thread),
+                MAIL_TOKENS,
+                self._clock() + COMPOSE_S,
+                monitor,
             )
         except CalledOff:
             raise
@@ -126,8 +130,7 @@ class ModelWriter:
             notes.append(
                 f"it is in the document's language: a translation into {_LANGUAGES[asked]} could not be checked"
             )
-        if why:
-            notes.append(f"all sentences are the document's own: {why}")
+        notes.append(why)
         return Written(with_pages(cited, listed=wanted.listed), "; ".join(filter(None, notes)))
 
     def release(self) -> None:
@@ -135,7 +138,7 @@ class ModelWriter:
         self._model.release()
 
     def _shortened(self, cited: Sequence[Cited], monitor: Monitor) -> tuple[list[Cited], str]:
-        """Return the sentences, long ones shortened where the model does it faithfully, and why it did none, if it tried."""
+        """Return the sentences, long ones shortened where the model does it faithfully, and a note where it does not at all, or not to the end."""
         until = self._clock() + SUMMARY_S
         kept: list[Cited] = []
         problem, tried, done = "", 0, 0
@@ -145,7 +148,7 @@ class ModelWriter:
             if not problem and len(one.sentence.split()) >= LONG:
                 tried += 1
                 try:
-                    said = self._said(_short_messages(one.sentence), SHORT_TOKENS, until, monitor)
+                    said = self._said(partial(_short_messages, one.sentence), SHORT_TOKENS, until, monitor)
                     short = next(iter(sentences(said)), "")
                 except CalledOff:
                     raise
@@ -154,12 +157,14 @@ class ModelWriter:
             if short and not shortens(short, one.sentence):
                 one, done = replace(one, sentence=short), done + 1
             kept.append(one)
-        if tried and not done:
-            return kept, problem or "the writing model shortened none without changing what it says"
-        return kept, ""
+        own = f"{len(kept) - done} sentences are" if done else "all sentences are"
+        why = problem or (
+            "the writing model shortened none without changing what it says" if tried and not done else ""
+        )
+        return kept, f"{own} the document's own: {why}" if why else ""
 
-    def _said(self, messages: Sequence[Message], most: int, until: float, monitor: Monitor) -> str:
-        """Return what the model says, stopped where it repeats itself.
+    def _said(self, ask: Callable[[], Sequence[Message]], most: int, until: float, monitor: Monitor) -> str:
+        """Return what the model says to what it is asked once it is free, stopped where it repeats itself.
 
         Raises:
             CalledOff: The call was cancelled; looked at between tokens.
@@ -168,7 +173,7 @@ class ModelWriter:
         while not self._turn.acquire(timeout=POLL_S):
             self._look(until, monitor)
         try:
-            with closing(self._model.write(messages, most=most)) as pieces:
+            with closing(self._model.write(ask(), most=most)) as pieces:
                 text = ""
                 for piece in pieces:
                     self._look(until, monitor)

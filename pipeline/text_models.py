@@ -107,7 +107,7 @@ class LlamaText:
                 if self._ends(token):
                     return
                 yield utf8.decode(llama.detokenize([token]))
-                llama.eval([token])
+                self._eval([token])
 
     def release(self) -> None:
         """Free the model, unless it is in use."""
@@ -150,7 +150,14 @@ class LlamaText:
                 break
             shared += 1
         llama.n_tokens = shared
-        llama.eval(tokens[shared:])
+        self._eval(tokens[shared:])
+
+    def _eval(self, tokens: list[int]) -> None:
+        try:
+            self._llama.eval(tokens)
+        except RuntimeError as error:
+            self._llama.reset()
+            raise TextModelError(f"llama.cpp failed: {error}", fix="close some programs, and try again") from error
 
     def _logits(self) -> Any:
         import llama_cpp
