@@ -331,6 +331,7 @@ def outcomes_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "status": o.status,
             "output": o.output,
             "error": str(o.error) if o.error else None,
+            "remarks": list(o.remarks),
             "seconds": round(o.seconds, 4),
         }
         for o in outcomes

@@ -44,6 +44,18 @@ class PlannerConfig(_Section):
     timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds, of kind openai
 
 
+class WriterConfig(_Section):
+    """Which model words mails and summaries. What is not said is as for the planner, but for the adapter, which is off."""
+
+    kind: Literal["auto", "llama", "openai", "plain"] = (
+        "auto"  # "auto" is the planner's; "plain" writes without a model
+    )
+    model: str = ""  # a name of `tinyagent models list`, a GGUF file; the model's name for kind openai
+    threads: Annotated[int, Field(ge=0)] = 0  # 0 takes half of the cores: the planner may be at work beside it
+    base_url: str = ""  # of kind openai; the key is in TINYAGENT_API_KEY
+    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds, of kind openai
+
+
 class SelectionConfig(_Section):
     """How tools are selected."""
 
@@ -76,6 +88,7 @@ class Config(_Section):
         "plain"  # "model" asks the planner's model as well, as the TinyAgent models are used to
     )
     planner: PlannerConfig = PlannerConfig()
+    writer: WriterConfig = WriterConfig()
     selection: SelectionConfig = SelectionConfig()
     limits: LimitsConfig = LimitsConfig()
     approvals: tuple[Rule, ...] = ()  # on what is asked about; the first that fits counts
@@ -135,6 +148,7 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         sections: Mapping[str, type[BaseModel]] = {
             "planner": PlannerConfig,
+            "writer": WriterConfig,
             "selection": SelectionConfig,
             "limits": LimitsConfig,
             "approvals": Rule,

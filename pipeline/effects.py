@@ -69,9 +69,14 @@ class Proposal:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the tool's name, the arguments and what it will act on, in hexadecimal: what an approval is bound to."""
-        call = [self.tool.name, dict(self.arguments), self.preview.identity if self.preview else ""]
-        return hashlib.sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """SHA-256 over the tool's name, the arguments and what it will act on, in hexadecimal: by which a call is known again."""
+        return _sha256([self.tool.name, dict(self.arguments), self.preview.identity if self.preview else ""])
+
+    @cached_property
+    def seal(self) -> str:
+        """SHA-256 over the call and the text that was written for it, in hexadecimal: what an approval is bound to."""
+        written = self.preview.written if self.preview else None
+        return _sha256([self.digest, written.text if written else ""])
 
     @cached_property
     def chosen_by_data(self) -> tuple[str, ...]:
@@ -99,7 +104,11 @@ class Proposal:
 
     def approve(self, seconds: float = EXPIRY_S) -> Approval:
         """Return an approval of this call, with just these arguments, once, until `seconds` from now."""
-        return Approval(self.run, self.step.number, self.digest, time.time() + seconds, secrets.token_hex(8))
+        return Approval(self.run, self.step.number, self.seal, time.time() + seconds, secrets.token_hex(8))
+
+
+def _sha256(call: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def chooses(parameter: Parameter, tool: ToolSpec) -> bool:
@@ -123,7 +132,7 @@ class Approval:
 
     run: str
     step: int
-    digest: str
+    seal: str
     until: float  # seconds since the epoch
     nonce: str
 
@@ -140,7 +149,7 @@ class Approvals:
         Raises:
             ApprovalError: It is not for this call with these arguments, was used before, or has expired.
         """
-        if (approval.run, approval.step, approval.digest) != (proposal.run, proposal.step.number, proposal.digest):
+        if (approval.run, approval.step, approval.seal) != (proposal.run, proposal.step.number, proposal.seal):
             raise ApprovalError(f"the approval is not for this call of {proposal.tool.name}", fix="ask for another")
         if approval.nonce in self._used:
             raise ApprovalError(f"the approval of {proposal.tool.name} was used already", fix="ask for another")

@@ -43,6 +43,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """A step that takes long tells how far it is."""
+
+    step: Step
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A step came to its end, good or bad."""
 
@@ -56,7 +64,7 @@ class Replanning:
     reason: str
 
 
-Event: TypeAlias = Selected | Wrote | Planned | Started | Finished | Replanning
+Event: TypeAlias = Selected | Wrote | Planned | Started | Progressed | Finished | Replanning
 OnEvent: TypeAlias = Callable[[Event], None]
 
 

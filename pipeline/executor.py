@@ -37,7 +37,17 @@ from pipeline.elaborate import ElaborationError, settle
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Plan, PlanError, Ref, Step, Template, Value, references
 from pipeline.spec import Catalogue, Effect, ToolSpec
-from pipeline.tools.context import Ambiguous, Change, InDoubt, Preview, ToolContext, ToolError, Unreachable, recording
+from pipeline.tools.context import (
+    Ambiguous,
+    Change,
+    InDoubt,
+    Monitor,
+    Preview,
+    ToolContext,
+    ToolError,
+    Unreachable,
+    recording,
+)
 from pipeline.tools.invoke import invoke, preview
 
 if TYPE_CHECKING:
@@ -66,6 +76,7 @@ class Outcome:
     error: TinyAgentError | None = None  # of one that failed or was skipped
     seconds: float = 0.0  # that its tool ran
     digest: str = ""  # of the call that was proposed, if it was; see `Proposal.digest`
+    remarks: tuple[str, ...] = ()  # on how it was done, for the person; no part of the output
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,7 @@ class Executor:
         limits: On how much runs at a time, and for how long.
         choose: Asked which one is meant where a lookup fits several.
         on_start: Called as a step's tool starts, after any approval.
+        on_progress: Called with what a step says of how far it is, in the event loop's thread.
         on_outcome: Called as a step ends, however it ends.
         dry_run: Run and ask nothing; every step is done, with `<tool name>` for its output.
     """
@@ -189,12 +201,14 @@ class Executor:
         limits: Limits | None = None,
         choose: Chooser | None = None,
         on_start: Callable[[Step], None] | None = None,
+        on_progress: Callable[[Step, str], None] | None = None,
         on_outcome: Callable[[Outcome], None] | None = None,
         dry_run: bool = False,
     ) -> None:
         self._tools, self._context, self._approve, self._backend = tools, context, approve, backend
         self._rules, self._limits, self._choose = rules, limits or Limits(), choose
         self._on_start, self._on_outcome, self._dry_run = on_start, on_outcome, dry_run
+        self._on_progress = on_progress
         self._approvals = Approvals()
         self._early: dict[_Key, asyncio.Task[Outcome | None]] = {}
         self._places = asyncio.Semaphore(self._limits.steps)
@@ -371,7 +385,8 @@ class Executor:
             return Outcome(step, Status.FAILED, error=wrong), ()
         try:
             async with asyncio.timeout(tool.timeout):
-                seen = await preview(tool, arguments, self._context, backend=self._backend)
+                context = replace(self._context, monitor=self._monitor(step))
+                seen = await preview(tool, arguments, context, backend=self._backend)
         except TimeoutError:
             return Outcome(step, Status.FAILED, error=StepTimeout(tool)), ()
         except TinyAgentError as error:
@@ -394,8 +409,7 @@ class Executor:
             if self._on_start:
                 self._on_start(step)
 
-        identity = seen.identity if seen else ""
-        outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin, identity)
+        outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin, seen)
         if isinstance(outcome.error, ApprovalError):
             return self._refused(proposal, outcome.error, run), ()
         if isinstance(outcome.error, Ambiguous) and tool.coerces and not has_effect and self._choose:
@@ -466,14 +480,22 @@ class Executor:
                 yield
 
     async def _invoked(
-        self, step: Step, arguments: Mapping[str, object], key: str, begin: Callable[[], None], previewed: str = ""
+        self,
+        step: Step,
+        arguments: Mapping[str, object],
+        key: str,
+        begin: Callable[[], None],
+        seen: Preview | None = None,
     ) -> tuple[Outcome, Sequence[Change]]:
         """Run a step's tool, a read several times if need be; return the outcome and what it changed.
 
         `begin` is called when there is a place for it, right before; what it raises of this project's kind is the step's error.
         """
         tool = self._tools[step.tool]
-        context = replace(self._context, key=key, previewed=previewed)
+        monitor = self._monitor(step)
+        context = replace(self._context, key=key, monitor=monitor)
+        if seen:
+            context = replace(context, previewed=seen.identity, written=seen.written)
         output: str | None = None
         error: TinyAgentError | None = None
         changes: Sequence[Change] = ()
@@ -499,7 +521,20 @@ class Executor:
                 await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         doubtful = isinstance(error, InDoubt) and needs_approval(tool.effect)
         status = Status.IN_DOUBT if doubtful else Status.FAILED if error else Status.DONE
-        return Outcome(step, status, output, error, time.perf_counter() - start), changes
+        seconds = time.perf_counter() - start
+        return Outcome(step, status, output, error, seconds, remarks=tuple(monitor.remarks)), changes
+
+    def _monitor(self, step: Step) -> Monitor:
+        """Return what a call of this step tells its progress to; after the loop's end, nobody hears it."""
+        if self._on_progress is None:
+            return Monitor()
+        loop, tell = asyncio.get_running_loop(), self._on_progress
+
+        def forward(said: str) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, step, said)
+
+        return Monitor(forward)
 
 
 class _Run:

@@ -56,6 +56,7 @@ def join(
                 # A look-up for another step is no answer; what was changed or sent is always told.
                 if tool.effect in _EFFECTS or outcome.step.number not in served:
                     lines.append(_result(tool, outcome))
+                lines += [f"({remark[:1].upper()}{remark[1:]}.)" for remark in outcome.remarks]
             case Status.FAILED:
                 lines.append(f"I could not {_deed(tool)}: {outcome.error}{_consequence(outcome, outcomes, tools)}.")
             case Status.DECLINED:

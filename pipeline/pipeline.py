@@ -20,13 +20,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pipeline.agents import PlainWriter
+from pipeline.agents import ModelWriter, make_writer
 from pipeline.config import Config, cache_path
 from pipeline.dates import find_times
 from pipeline.effects import Approver, decline_all, needs_approval
 from pipeline.elaborate import ElaborationError, elaborate
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.events import Event, Finished, OnEvent, Planned, Replanning, Selected, Started, Wrote, ignore
+from pipeline.events import Event, Finished, OnEvent, Planned, Progressed, Replanning, Selected, Started, Wrote, ignore
 from pipeline.executor import Chooser, Executor, Limits, Outcome, Status
 from pipeline.grounding import ground
 from pipeline.joiner import Answer, Completer, join, join_by_model
@@ -35,7 +35,7 @@ from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
 from pipeline.planners.base import Planner, PlannerError, PlanRequest
 from pipeline.selection import Selection, Selector
 from pipeline.spec import Catalogue, Effect, Type
-from pipeline.tools.context import ToolContext
+from pipeline.tools.context import ToolContext, Writer
 
 if TYPE_CHECKING:
     from classifiers.inference import ToolClassifier
@@ -116,6 +116,7 @@ class Pipeline:
     Args:
         config: The settings; the user's own by default.
         planner: What writes plans; by default the one that the settings name.
+        writer: What words mails and summaries; by default the one that the settings name.
         selector: What selects tools; by default one with the catalogue's index, if the settings want one.
         tools: The catalogue; by default that of the settings.
     """
@@ -125,12 +126,13 @@ class Pipeline:
         config: Config | None = None,
         *,
         planner: Planner | None = None,
+        writer: Writer | None = None,
         selector: Selector | None = None,
         tools: Catalogue | None = None,
     ) -> None:
         self.config = config or Config.load()
         self.tools = tools if tools is not None else self.config.catalogue()
-        self._given_planner, self._given_selector = planner, selector
+        self._given_planner, self._given_selector, self._given_writer = planner, selector, writer
 
     def select(self, request: str, *, earlier: Sequence[str] = ()) -> Selection:
         """Return the tools that a request needs.
@@ -248,6 +250,8 @@ class Pipeline:
                 if log:
                     log.leave()
                 raise
+            finally:
+                self._release()
         return Result(planning, outcomes, answer, log.run if log else "", before)
 
     async def aresume(
@@ -302,6 +306,8 @@ class Pipeline:
         except BaseException:
             log.leave()
             raise
+        finally:
+            self._release()
         return Resumption(record, outcomes, answer)
 
     def _not_in(self, outcomes: Sequence[Outcome], earlier: Sequence[Outcome]) -> tuple[Outcome, ...]:
@@ -346,6 +352,12 @@ class Pipeline:
         """Free the models."""
         if "planner" in self.__dict__:
             self.planner.close()
+        self._release()
+
+    def _release(self) -> None:
+        """Free the writing model: it is needed by few requests, and loaded again in a second."""
+        if "writer" in self.__dict__ and isinstance(self.writer, ModelWriter):
+            self.writer.release()
 
     async def _planned_again(
         self, request: str, now: datetime, reason: str, first: Planning, on_event: OnEvent
@@ -447,13 +459,14 @@ class Pipeline:
         limits = self.config.limits
         return Executor(
             self.tools,
-            ToolContext(self.config.data_dir, now, request, PlainWriter(), self.config.apps),
+            ToolContext(self.config.data_dir, now, request, self.writer, self.config.apps),
             approve,
             backend=self.config.backend,
             rules=self.config.approvals,
             limits=Limits(limits.steps, limits.steps_per_app, limits.run_seconds),
             choose=choose,
             on_start=lambda step: on_event(Started(step)),
+            on_progress=lambda step, said: on_event(Progressed(step, said)),
             on_outcome=lambda outcome: on_event(Finished(outcome)),
             dry_run=dry_run,
         )
@@ -493,6 +506,11 @@ class Pipeline:
         from pipeline.planners import make_planner
 
         return make_planner(self.config)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What words mails and summaries; its model is loaded at its first use."""
+        return self._given_writer if self._given_writer is not None else make_writer(self.config)
 
 
 class _LazyIndex:

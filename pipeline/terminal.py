@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.control import Control
 from rich.markup import escape
+from rich.segment import ControlType
 
 from pipeline.effects import Approval, Proposal
-from pipeline.events import Event, Finished, Planned, Replanning, Selected, Started, Wrote
+from pipeline.events import Event, Finished, Planned, Progressed, Replanning, Selected, Started, Wrote
 from pipeline.executor import Status
 from pipeline.journal import StepRecord
 from pipeline.pipeline import Doubt
@@ -48,11 +50,13 @@ class RunView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._writing = False
+        self._passing = False  # whether a line stands that the next one takes the place of
         self._held: list[Event] | None = None  # while a question stands
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep what happens meanwhile to itself until the block ends: a question stands on the terminal."""
+        self._wipe()
         self._held = []
         try:
             yield
@@ -64,8 +68,10 @@ class RunView:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if self._held is not None:
-            self._held.append(event)
+            if not isinstance(event, Progressed):  # it is old by the time that the question is answered
+                self._held.append(event)
             return
+        self._wipe()
         match event:
             case Selected(selection):
                 self._heading("Tools", f"{_why(selection)}, {selection.milliseconds:.0f} ms")
@@ -90,15 +96,35 @@ class RunView:
                     self._heading("Steps", "")
             case Started():
                 pass  # a step's line stands when it is finished; the terminal keeps no line open
+            case Progressed(step, said):
+                self._pass(f"  … {step.number}. {step.tool}  {visible(' '.join(said.split()))}")
             case Finished(outcome):
                 note = outcome.output if outcome.status is Status.DONE else str(outcome.error or "declined")
                 short = visible(" ".join((note or "").split()))
                 short = short if len(short) <= 160 else short[:159] + "…"
                 line = f"  {_MARKS[outcome.status]} {outcome.step.number}. {outcome.step.tool}  [dim]{escape(short)}[/]"
                 self._console.print(line, highlight=False, soft_wrap=True)
+                for remark in outcome.remarks:
+                    self._console.print(
+                        f"      [yellow]![/] {escape(visible(remark))}", highlight=False, soft_wrap=True
+                    )
             case Replanning(reason):
                 self._end_writing()
                 self._console.print(f"[yellow]Planning again:[/] {escape(reason)}", highlight=False)
+
+    def _pass(self, line: str) -> None:
+        """Show a line until the next one, where somebody looks on and no other line is open."""
+        if self._console.is_terminal and not self._writing:
+            cut = line[: max(0, self._console.width - 1)]
+            self._console.print(
+                cut, end="\r", markup=False, highlight=False, style="dim", no_wrap=True, overflow="crop"
+            )
+            self._passing = True
+
+    def _wipe(self) -> None:
+        if self._passing:
+            self._console.control(Control((ControlType.ERASE_IN_LINE, 2)))
+            self._passing = False
 
     def _heading(self, title: str, note: str) -> None:
         self._console.print(f"[bold]{title}[/]" + (f"  [dim]{escape(note)}[/]" if note else ""), highlight=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Config, builtin_tools
+from pipeline.config import Config, WriterConfig, builtin_tools
 from pipeline.models import adapter_path
 from pipeline.spec import Catalogue
 
@@ -45,9 +45,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(data_dir: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Settings with the sample data; the real model plans."""
+    """Settings with the sample data; the real model plans, and none writes."""
     if adapter_path() is None:
         pytest.skip("no adapter is in pipeline/planners/adapter: this installation has no planner")
     monkeypatch.setenv("TINYAGENT_CACHE", str(cache))
     monkeypatch.setenv("TINYAGENT_CONFIG", str(data_dir / "none.toml"))
-    return Config(data_dir=data_dir)
+    return Config(data_dir=data_dir, writer=WriterConfig(kind="plain"))

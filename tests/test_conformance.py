@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -33,7 +33,16 @@ from icalendar import Calendar
 
 from pipeline.config import builtin_tools
 from pipeline.spec import PythonTool
-from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolContext, ToolError, Unavailable
+from pipeline.tools.context import (
+    Ambiguous,
+    InvalidArgument,
+    Monitor,
+    NotFound,
+    ToolContext,
+    ToolError,
+    Unavailable,
+    Written,
+)
 from pipeline.tools.desktop import store
 from pipeline.tools.invoke import invoke
 
@@ -45,11 +54,13 @@ BACKENDS = ("desktop", "macos")
 class Letter:
     """Stands in for the writing models: says what it was told."""
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        return f"To {', '.join(recipients)}: {context or request}"
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        return Written(f"To {', '.join(recipients)}: {context or request}")
 
-    def summarize(self, text: str) -> str:
-        return f"In short: {text.splitlines()[0]}"
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
+        return Written("In short: " + " ".join(pages).splitlines()[0])
 
 
 # ── the examples ─────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,10 +24,12 @@ from pipeline.tools.context import (
     Change,
     InDoubt,
     InvalidArgument,
+    Monitor,
     NotFound,
     ToolContext,
     Unavailable,
     Unreachable,
+    Written,
     recording,
 )
 from pipeline.tools.desktop import carddav, dav
@@ -41,10 +43,12 @@ LISBON = ZoneInfo("Europe/Lisbon")
 
 
 class NoWriter:
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
         raise AssertionError("calendars need no prose")
 
-    def summarize(self, text: str) -> str:
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
         raise AssertionError("calendars need no prose")
 
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +28,7 @@ from pypdf import PdfReader, PdfWriter
 
 from pipeline.errors import ConfigError, TinyAgentError
 from pipeline.tools import arguments
-from pipeline.tools.context import Ambiguous, InvalidArgument, NotFound, ToolContext, Unavailable
+from pipeline.tools.context import Ambiguous, InvalidArgument, Monitor, NotFound, ToolContext, Unavailable, Written
 from pipeline.tools.desktop import names, store
 from pipeline.tools.desktop.calendar import create_calendar_event
 from pipeline.tools.desktop.contacts import get_email_address, get_phone_number
@@ -49,11 +49,14 @@ TRICKY = st.text(st.characters(codec="utf-8"), max_size=60)  # controls, separat
 class EchoWriter:
     """Stands in for the writing models: says what it was asked."""
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        return f"Asked: {request}\nKnowing: {context}\nFor: {', '.join(recipients)}"
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        told = f"\nSeeing: {thread}" if thread else ""
+        return Written(f"Asked: {request}\nKnowing: {context}{told}\nFor: {', '.join(recipients)}")
 
-    def summarize(self, text: str) -> str:
-        return f"In short: {text.splitlines()[0]}"
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
+        return Written("In short: " + " ".join(pages).splitlines()[0])
 
 
 def sampled(data_dir: Path, **settings: dict[str, Any]) -> ToolContext:
@@ -513,7 +516,7 @@ def test_a_reply_goes_to_the_selected_message(ctx: ToolContext) -> None:
     assert message["Subject"] == "Re: Kick-off of the harbour project"
     assert message["In-Reply-To"] == message["References"] == its_id
     text = body(message)
-    assert "Knowing: Thursday suits me\n\nThe message that is answered:\n\nFrom: Priya Nair" in text
+    assert "Knowing: Thursday suits me\nSeeing: From: Priya Nair" in text
     assert "Priya Nair <priya.nair@example.com> wrote:\n> Hi Alex,\n>" in text
 
 

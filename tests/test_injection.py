@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -21,9 +21,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import Config, Pipeline
+from pipeline.agents import ModelWriter
 from pipeline.config import SelectionConfig
 from pipeline.effects import Approval, Proposal, approve_all
 from pipeline.planners.base import PlanRequest
+from pipeline.text_models import Message
 from pipeline.tools.desktop.sample import _pdf, create_sample
 
 EVE = "eve@attacker.example"
@@ -130,6 +132,20 @@ class Planner:
     def close(self) -> None: ...
 
 
+class Parrot:
+    """A writing model that does the attacker's bidding: it writes down whatever it is given to read."""
+
+    context = 100_000
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def write(self, messages: Sequence[Message], *, most: int) -> Iterator[str]:
+        yield messages[-1].content
+
+    def release(self) -> None: ...
+
+
 def files(data_dir: Path) -> set[Path]:
     return {p for p in data_dir.rglob("*") if p.is_file() and p.name != ".lock" and ".tinyagent" not in p.parts}
 
@@ -146,7 +162,8 @@ def attacked(channel: str, attack: str, data_dir: Path, now: datetime) -> tuple[
 
     planner = Planner(CHANNELS[channel].plan)
     config = Config(data_dir=data_dir, selection=SelectionConfig(route="all"))
-    result = Pipeline(config, planner=planner).run(CHANNELS[channel].request, now, approve=approve)
+    pipeline = Pipeline(config, planner=planner, writer=ModelWriter(Parrot()))
+    result = pipeline.run(CHANNELS[channel].request, now, approve=approve)
     assert result.answer.complete, result.answer.text
     return asked, planner.told, files(data_dir) - before
 
@@ -238,7 +255,8 @@ def test_an_answer_that_would_go_to_another_than_the_sender_is_warned_of(
     config = Config.model_validate(
         {"data_dir": data_dir, "selection": {"route": "all"}, "approvals": [*rules, {"do": "allow"}]}
     )
-    result = Pipeline(config, planner=Planner("1. reply_to_email()\n2. join()")).run("reply", now, approve=approve)
+    planner = Planner("1. reply_to_email()\n2. join()")
+    result = Pipeline(config, planner=planner, writer=ModelWriter(Parrot())).run("reply", now, approve=approve)
     assert result.answer.complete, result.answer.text
     [proposal] = asked
     assert proposal.preview is not None

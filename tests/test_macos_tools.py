@@ -11,7 +11,7 @@ import random
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime
@@ -30,11 +30,13 @@ from pipeline.tools.context import (
     Ambiguous,
     InDoubt,
     InvalidArgument,
+    Monitor,
     NotFound,
     ToolContext,
     ToolError,
     Unavailable,
     Unreachable,
+    Written,
 )
 from pipeline.tools.desktop.sample import create_sample
 from pipeline.tools.macos import markup, osascript
@@ -82,11 +84,13 @@ MAIL: dict[str, Any] = {
 class ContextWriter:
     """Stands in for the writing models: writes down what it is given to use."""
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        return context
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        return Written(context)
 
-    def summarize(self, text: str) -> str:
-        return f"In short: {text.splitlines()[0]}"
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
+        return Written("In short: " + " ".join(pages).splitlines()[0])
 
 
 def rows(*fields: tuple[str, ...], word: str = "done") -> str:
@@ -307,7 +311,7 @@ def test_a_reply_is_to_the_message_that_was_read(mac: StandIn, ctx: ToolContext)
     assert said == "Drafted 'Re: Kick-off' to priya@example.com."
     number, text, *rest = given(mac)
     assert (number, rest) == ("77", ["1", "lena@x.net", "0"])
-    assert text.startswith("Fine\n\nThe message that is answered:\n\nFrom: Priya Nair")
+    assert text.startswith("Fine\n\nPriya Nair <priya@example.com> wrote:")
     assert text.endswith("Priya Nair <priya@example.com> wrote:\n> Hi Alex,\n> Thursday?")
     mac.says("reply_to_email", "changed")
     with pytest.raises(Unavailable, match="another message was selected"):
@@ -754,10 +758,7 @@ HOSTILE: dict[str, Hostile] = {
         "reply_to_email",
         lambda ctx, t: [
             "77",
-            paragraphs(
-                f"{f'c {t}'}\n\nThe message that is answered:\n\nFrom: Priya Nair <priya@example.com>\nSubject: Kick-off\n\n"
-                "Hi Alex,\nThursday?\n\nPriya Nair <priya@example.com> wrote:\n> Hi Alex,\n> Thursday?"
-            ),
+            paragraphs(f"{f'c {t}'.strip(chr(10))}\n\nPriya Nair <priya@example.com> wrote:\n> Hi Alex,\n> Thursday?"),
             *("0", "0"),
         ],
     ),
@@ -766,10 +767,7 @@ HOSTILE: dict[str, Hostile] = {
         "compose_new_email",
         lambda ctx, t: [
             *("", "Fwd: Kick-off"),
-            paragraphs(
-                f"{f'c {t}'}\n\nThe message that is forwarded:\n\nFrom: Priya Nair <priya@example.com>\nSubject: Kick-off\n\n"
-                "Hi Alex,\nThursday?"
-            ),
+            paragraphs(f"c {t}"),
             *("1", "a@x.org", "0", "1", "FORWARDED"),
         ],
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -17,10 +17,27 @@ from imap_tools import MailBox, MailMessage
 from local_servers import HOST, PASSWORD, USER, Imap, Loop, Smtp, authority, server_tls
 
 from pipeline.errors import ConfigError
-from pipeline.tools.context import Change, InDoubt, InvalidArgument, ToolContext, Unavailable, Unreachable, recording
+from pipeline.tools.context import (
+    Change,
+    InDoubt,
+    InvalidArgument,
+    Monitor,
+    ToolContext,
+    Unavailable,
+    Unreachable,
+    Written,
+    recording,
+)
 from pipeline.tools.desktop import imap as imap_folders
 from pipeline.tools.desktop import smtp as smtp_client
-from pipeline.tools.desktop.mail import compose_new_email, forward_email, preview_forward, preview_reply, reply_to_email
+from pipeline.tools.desktop.mail import (
+    compose_new_email,
+    forward_email,
+    preview_compose,
+    preview_forward,
+    preview_reply,
+    reply_to_email,
+)
 from pipeline.tools.desktop.undo import CannotUndo, take_back
 
 pytestmark = pytest.mark.filterwarnings(
@@ -35,10 +52,12 @@ ANNA = "anna@example.net"
 class Echo:
     """Stands in for the writing models: says what it was asked."""
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        return f"Asked: {request}\nKnowing: {context}"
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        return Written(f"Asked: {request}\nKnowing: {context}")
 
-    def summarize(self, text: str) -> str:
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
         raise AssertionError("mail needs no summary")
 
 
@@ -48,8 +67,10 @@ class Says(Echo):
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        return self.text
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        return Written(self.text)
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +269,9 @@ def test_a_reply_to_what_came_last_is_in_its_thread(ctx: ToolContext) -> None:
 
 def test_what_the_person_was_shown_is_answered_also_when_another_comes(ctx: ToolContext) -> None:
     deliver(ctx, letter(1))
-    seen = preview_reply(ctx)
-    assert seen.shown == {"to": ANNA, "answers": "Letter 1, from Anna Schmidt <anna@example.net>"}
+    seen = preview_reply(ctx, **no_cc())
+    body = seen.shown["body"]
+    assert seen.shown == {"to": ANNA, "answers": "Letter 1, from Anna Schmidt <anna@example.net>", "body": body}
     deliver(ctx, letter(2))
     reply_to_email(replace(ctx, previewed=seen.identity), **no_cc())
     (draft,) = messages(ctx, "Entwürfe & mehr")
@@ -265,19 +287,20 @@ def test_the_selected_message_is_named_by_its_message_id(ctx: ToolContext) -> No
     pointer = ctx.data_dir / "mail" / "selected"
     pointer.parent.mkdir(parents=True)
     pointer.write_text("<letter-1@example.net>\n")
-    assert preview_forward(ctx).shown == {"forwards": "Letter 1, from Anna Schmidt <anna@example.net>"}
+    shown = preview_forward(ctx, recipients=[ANNA], **no_cc()).shown
+    assert shown["forwards"] == "Letter 1, from Anna Schmidt <anna@example.net>"
     for wrong in ("2026 letter.eml", "<a@b> UNSEEN", '<x"y@b>\r\nA1 LOGOUT'):
         pointer.write_text(wrong)
         with pytest.raises(Unavailable, match="no Message-ID"):
-            preview_forward(ctx)
+            preview_forward(ctx, recipients=[ANNA], **no_cc())
     pointer.write_text('<"quo\\ted"@b>')
     with pytest.raises(Unavailable, match="not in the inbox"):
-        preview_forward(ctx)
+        preview_forward(ctx, recipients=[ANNA], **no_cc())
 
 
 def test_an_empty_inbox(ctx: ToolContext) -> None:
     with pytest.raises(Unavailable, match="the inbox is empty"):
-        preview_reply(ctx)
+        preview_reply(ctx, **no_cc())
 
 
 def test_a_message_too_large_to_be_read(ctx: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +437,13 @@ def test_a_draft_that_was_edited_or_is_of_another_account_is_left(
 
 
 # ── sending ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_before_a_mail_is_sent_its_body_is_shown_and_that_it_goes_out(ctx: ToolContext, sending: ToolContext) -> None:
+    shown = preview_compose(sending, **mail()).shown
+    assert shown["sent"] == "at once, not drafted"
+    assert shown["body"].startswith("Asked: say yes")
+    assert "sent" not in preview_compose(ctx, **mail()).shown
 
 
 def test_a_mail_is_sent_and_a_copy_kept(sending: ToolContext, outgoing: Smtp) -> None:

@@ -22,7 +22,8 @@ from pipeline.elaborate import elaborate
 from pipeline.errors import ConfigError
 from pipeline.plan import parse_plan
 from pipeline.planners.base import Planner, PlannerError, PlanRequest
-from pipeline.planners.openai import OpenAIPlanner
+from pipeline.planners.openai import ChatEndpoint, OpenAIPlanner
+from pipeline.text_models import EndpointText, Message
 
 PLAN = '1. send_sms(["Priya"], "J\'ai du retard — désolé \u2028 🙂")\n2. join()'
 ASKED = PlanRequest("text Priya that I'm late, I owe her $5", builtin_tools().only(["send_sms"]))
@@ -342,3 +343,13 @@ def test_a_model_that_refuses_a_parameter_is_asked_without_it(planner: Planner, 
     endpoint.replies = [refusal(400, {"error": {"message": "no", "param": "messages"}})]
     with pytest.raises(PlannerError, match="answers 400 Bad Request: no"):
         plan(planner)
+
+
+def test_an_endpoint_writes_prose_too(endpoint: Endpoint) -> None:
+    endpoint.replies = [Reply([chunk("Dear "), chunk("Priya"), chunk(reason="stop"), DONE]), refusal(404)]
+    model = EndpointText(ChatEndpoint(endpoint.url, "m", section="writer"))
+    assert list(model.write([Message("user", "hello")], most=50)) == ["Dear ", "Priya"]
+    assert endpoint.asked[0]["messages"] == [{"role": "user", "content": "hello"}]
+    with pytest.raises(PlannerError) as caught:
+        list(model.write([Message("user", "hello")], most=50))
+    assert "writer.model" in str(caught.value.fix)

@@ -13,7 +13,8 @@ from rich.console import Console
 from test_executor import SEND
 
 from pipeline.effects import Proposal
-from pipeline.events import Replanning
+from pipeline.events import Finished, Progressed, Replanning
+from pipeline.executor import Outcome, Status
 from pipeline.journal import StepRecord
 from pipeline.pipeline import Doubt
 from pipeline.plan import Step
@@ -100,6 +101,22 @@ def test_the_loop_goes_on_while_a_question_stands_and_the_screen_waits(terminal:
         assert "something else" in terminal.screen.getvalue()
 
     asyncio.run(main())
+
+
+def test_progress_stands_until_the_next_line_and_only_on_a_terminal() -> None:
+    step, erase = Step(1, "sum_up"), "\x1b[2K"
+    for seen in (True, False):
+        screen = io.StringIO()
+        view = RunView(Console(file=screen, width=40, force_terminal=seen, color_system=None))
+        view(Progressed(step, "page 3 \x1b[1A"))
+        view(Progressed(step, "page 4"))
+        assert ("page 3 \\u001b[1A\r" in screen.getvalue()) is seen
+        with view.hold():
+            assert screen.getvalue().endswith(erase) is seen
+            view(Progressed(step, "page 5"))
+        view(Finished(Outcome(step, Status.DONE, "It is short.", remarks=("by no model",))))
+        assert "page 5" not in screen.getvalue()
+        assert "It is short." in screen.getvalue() and "! by no model" in screen.getvalue()
 
 
 def test_one_of_several_is_chosen_by_its_number(terminal: Terminal) -> None:

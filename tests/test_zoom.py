@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.tools.context import InDoubt, InvalidArgument, ToolContext, Unavailable
+from pipeline.tools.context import InDoubt, InvalidArgument, Monitor, ToolContext, Unavailable, Written
 from pipeline.tools.zoom import get_zoom_meeting_link
 
 NOW = datetime(2024, 6, 3, 9, 30)
@@ -31,10 +31,12 @@ MEETING: dict[str, Any] = {
 
 
 class NoWriter:
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
         raise AssertionError("Zoom needs no prose")
 
-    def summarize(self, text: str) -> str:
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
         raise AssertionError("Zoom needs no prose")
 
 

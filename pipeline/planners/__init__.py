@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.models import Model
 
-__all__ = ["PlanRequest", "Planner", "PlannerError", "make_planner"]
+__all__ = ["PlanRequest", "Planner", "PlannerError", "find_model", "make_planner", "model_file"]
 
 
 def make_planner(config: Config) -> Planner:
@@ -35,11 +35,8 @@ def _llama(config: Config) -> Planner:
     from pipeline.planners.merge import adapter_tools, merged
 
     settings = config.planner
-    model = _model(config)
-    path = models.locate(model)
-    if path is None:
-        raise models.ModelError(f"{model.name} is not here", fix=f"'tinyagent models pull {model.name}' fetches it")
-    models.verify(path, model)
+    model = find_model(config, settings.model)
+    path = model_file(model)
     if settings.adapter == "auto":
         adapter = models.adapter_path() if model.name == models.DEFAULT else None
     else:
@@ -53,11 +50,30 @@ def _llama(config: Config) -> Planner:
     )
 
 
-def _model(config: Config) -> Model:
-    """Return the model that the settings name: one of the registry, or a GGUF file."""
+def model_file(model: Model) -> Path:
+    """Return the file of a model, checked.
+
+    Raises:
+        ModelError: It is not here, or is not what it should be.
+    """
+    from pipeline import models
+
+    path = models.locate(model)
+    if path is None:
+        raise models.ModelError(f"{model.name} is not here", fix=f"'tinyagent models pull {model.name}' fetches it")
+    models.verify(path, model)
+    return path
+
+
+def find_model(config: Config, name: str) -> Model:
+    """Return a model by its name: one of the registry, or a GGUF file.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     from pipeline.models import LocalFile, Model, registry
 
-    name, known = config.planner.model, registry(config.models)
+    known = registry(config.models)
     if name in known:
         return known[name]
     path = Path(name).expanduser()

@@ -33,8 +33,8 @@ CHARACTERS_PER_TOKEN = 4  # of English text, by the rule of thumb of OpenAI's to
 _PASSING = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
 
 
-class OpenAIPlanner:
-    """Plans with a model behind an OpenAI-compatible endpoint.
+class ChatEndpoint:
+    """A model behind an endpoint that speaks OpenAI's chat completions.
 
     Args:
         base_url: Where the API begins, such as `http://localhost:8080/v1`.
@@ -43,6 +43,7 @@ class OpenAIPlanner:
         timeout: Seconds without a sign of life after which the server is given up.
         max_tokens: The longest answer, in the model's tokens, its thinking included.
         sleep: Waits that many seconds between two attempts.
+        section: Of the settings, which errors name.
 
     Raises:
         ConfigError: `base_url` is not an address, or the key cannot be one.
@@ -57,8 +58,10 @@ class OpenAIPlanner:
         timeout: float = 60.0,
         max_tokens: int = 1024,
         sleep: Callable[[float], None] = time.sleep,
+        section: str = "planner",
     ) -> None:
-        self._url = _checked(base_url).rstrip("/") + "/chat/completions"
+        self._section = section
+        self._url = _checked(base_url, section).rstrip("/") + "/chat/completions"
         self._model, self._timeout, self._max_tokens, self._sleep = model, timeout, max_tokens, sleep
         key = (api_key if api_key is not None else os.environ.get("TINYAGENT_API_KEY", "")).strip()
         if not (key.isascii() and key.isprintable()):
@@ -68,39 +71,31 @@ class OpenAIPlanner:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
         )
 
-    def prompt(self, request: PlanRequest) -> str:
-        """Return the system's and the user's message, one below the other."""
-        return "\n\n".join(message["content"] for message in _messages(request))
-
-    def count_tokens(self, text: str) -> int:
-        """Return an estimate, a token for every four characters: the model's tokenizer is on the server."""
-        return -(-len(text) // CHARACTERS_PER_TOKEN)
-
-    def stream(self, request: PlanRequest) -> Iterator[str]:
-        """Yield the plan's text as it is written; closing the iterator closes the connection.
+    def chat(self, messages: list[dict[str, str]]) -> Iterator[str]:
+        """Yield the answer as it is written; closing the iterator closes the connection.
 
         Raises:
             PlannerError: The server cannot be reached, refuses, or does not answer with a whole text.
         """
         try:
-            with closing(self._begin(_messages(request))) as response:
+            with closing(self._begin(messages)) as response:
                 yield from self._pieces(response)
         except SSEError as error:
             raise self._malformed(str(error)) from error
         except httpx.TimeoutException as error:
             raise PlannerError(
                 f"{self._url} gave no sign of life for {self._timeout:g} seconds",
-                fix="set planner.timeout higher, or take a faster model",
+                fix=f"set {self._section}.timeout higher, or take a faster model",
             ) from error
         except (httpx.ConnectError, httpx.ProxyError) as error:
             raise PlannerError(
-                f"no server answers at {self._url}: {error}", fix="start it, or correct planner.base_url"
+                f"no server answers at {self._url}: {error}", fix=f"start it, or correct {self._section}.base_url"
             ) from error
         except httpx.HTTPError as error:
             raise PlannerError(f"the answer of {self._url} broke off: {error}", fix="try again") from error
 
     def close(self) -> None:
-        """Close the connections; a plan that is being written breaks off."""
+        """Close the connections; an answer that is being written breaks off."""
         self._client.close()
 
     def _begin(self, messages: list[dict[str, str]]) -> httpx.Response:
@@ -151,14 +146,14 @@ class OpenAIPlanner:
             if text:
                 yield text
         if ended == "length":
-            raise PlannerError(f"the plan takes more than {self._max_tokens} tokens", fix="ask for less at a time")
+            raise PlannerError(f"the answer takes more than {self._max_tokens} tokens", fix="ask for less at a time")
         if not ended:
             raise PlannerError(f"the answer of {self._url} broke off", fix="try again")
 
     def _malformed(self, what: str) -> PlannerError:
         return PlannerError(
             f"{self._url} does not stream chat completions: {what}",
-            fix="planner.base_url has to be that of an OpenAI-compatible API, often ending in /v1",
+            fix=f"{self._section}.base_url has to be that of an OpenAI-compatible API, often ending in /v1",
         )
 
     def _refusal(self, response: httpx.Response, said: str) -> PlannerError:
@@ -172,7 +167,7 @@ class OpenAIPlanner:
             case 404:
                 return PlannerError(
                     f"{self._url} has no model {self._model!r}, or there is no such address{said}",
-                    fix="correct planner.model, or planner.base_url, which often ends in /v1",
+                    fix=f"correct {self._section}.model, or {self._section}.base_url, which often ends in /v1",
                 )
             case 429:
                 return PlannerError(f"{self._url} has had too many requests{said}", fix="try again later")
@@ -180,7 +175,27 @@ class OpenAIPlanner:
                 return PlannerError(f"{self._url} answers {status} {response.reason_phrase}{said}")
 
 
-def _checked(base_url: str) -> str:
+class OpenAIPlanner(ChatEndpoint):
+    """Plans with a model behind an OpenAI-compatible endpoint; the arguments are those of `ChatEndpoint`."""
+
+    def prompt(self, request: PlanRequest) -> str:
+        """Return the system's and the user's message, one below the other."""
+        return "\n\n".join(message["content"] for message in _messages(request))
+
+    def count_tokens(self, text: str) -> int:
+        """Return an estimate, a token for every four characters: the model's tokenizer is on the server."""
+        return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+    def stream(self, request: PlanRequest) -> Iterator[str]:
+        """Yield the plan's text as it is written; closing the iterator closes the connection.
+
+        Raises:
+            PlannerError: As in `chat`.
+        """
+        yield from self.chat(_messages(request))
+
+
+def _checked(base_url: str, section: str) -> str:
     """Return the address, which has to be one."""
     try:
         url = httpx.URL(base_url)
@@ -188,7 +203,7 @@ def _checked(base_url: str) -> str:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(
-            f"planner.base_url: {base_url!r} is not an address", fix="write it like http://localhost:8080/v1"
+            f"{section}.base_url: {base_url!r} is not an address", fix="write it like http://localhost:8080/v1"
         )
     return base_url
 

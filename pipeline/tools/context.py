@@ -9,7 +9,8 @@ knows nothing of plans, planners or approvals.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,15 +21,88 @@ from typing import Any, Protocol
 from pipeline.errors import TinyAgentError
 
 
+class CalledOff(TinyAgentError):
+    """The call was cancelled, or ran out of time, and ends here."""
+
+
+class Monitor:
+    """What a call that takes long tells while it runs, and by what it hears that it was called off.
+
+    Used by the tool's thread and the executor's at once.
+
+    Args:
+        on_progress: Told in a few words how far the call is, in the tool's thread.
+    """
+
+    def __init__(self, on_progress: Callable[[str], None] = lambda said: None) -> None:
+        self._on_progress = on_progress
+        self._called_off = threading.Event()
+        self.watched = False  # whether the tool looks, so that it is worth waiting for it
+        self.remarks: list[str] = []
+
+    def progress(self, said: str) -> None:
+        """Tell how far the call is.
+
+        Raises:
+            CalledOff: See there.
+        """
+        self.check()
+        self._on_progress(said)
+
+    def remark(self, said: str) -> None:
+        """Say what the person should know of how the call was made; it is no part of what the tool gives."""
+        if said and said not in self.remarks:
+            self.remarks.append(said)
+
+    def check(self) -> None:
+        """Return if the call is to go on.
+
+        Raises:
+            CalledOff: It is not.
+        """
+        self.watched = True
+        if self._called_off.is_set():
+            raise CalledOff("the call was called off")
+
+    def call_off(self) -> None:
+        """Have the call end at its next look."""
+        self._called_off.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a writer wrote."""
+
+    text: str
+    note: str = ""  # what the person should know of how: that no model took part, and why
+
+
 class Writer(Protocol):
     """Writes the prose that tools need: mail bodies and summaries (see `pipeline.agents`)."""
 
-    def compose(self, *, request: str, context: str, recipients: list[str]) -> str:
-        """Return the body of a mail that answers to `request`, using `context` (may be empty)."""
+    def compose(
+        self, *, request: str, context: str, recipients: list[str], thread: str = "", monitor: Monitor | None = None
+    ) -> Written:
+        """Return the body of a mail.
+
+        Args:
+            request: The person's words.
+            context: What earlier steps found that the mail is to use; may be empty.
+            recipients: Their addresses.
+            thread: The message that is answered or forwarded, which others wrote; "" for a new mail.
+            monitor: Told how far it is, and asked whether to go on.
+
+        Raises:
+            CalledOff: The call that it is for was cancelled.
+        """
         ...
 
-    def summarize(self, text: str) -> str:
-        """Return a short summary of `text`."""
+    def summarize(self, pages: Iterable[str], *, request: str = "", monitor: Monitor | None = None) -> Written:
+        """Return a summary, each sentence with the number of its page, of a text whose pages are taken one at a time.
+
+        Raises:
+            CalledOff: The call that it is for was cancelled.
+        """
         ...
 
 
@@ -43,6 +117,8 @@ class ToolContext:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by app: {"zoom": {...}}
     key: str = ""  # of this call, the same when it is made again after a crash: an idempotency key
     previewed: str = ""  # what the person was shown before they approved the call: see `Preview`
+    written: Written | None = None  # likewise, the text that was written for it
+    monitor: Monitor = field(default_factory=Monitor)  # of this call
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +128,7 @@ class Preview:
     shown: Mapping[str, str]  # in words, by what it is
     warnings: tuple[str, ...] = ()  # with any, no rule approves in the person's place
     identity: str = ""  # given to the call as `ToolContext.previewed`, so that it acts on this and nothing else
+    written: Written | None = None  # given to the call as `ToolContext.written`: it uses this text and no other
 
 
 class ToolError(TinyAgentError):

@@ -25,9 +25,18 @@ from urllib.parse import quote, urlsplit
 
 from pipeline.errors import TinyAgentError
 from pipeline.spec import CommandTool, HttpTool, McpTool, PythonTool, ToolSpec
-from pipeline.tools.context import InDoubt, InvalidArgument, Preview, ToolContext, ToolError, Unavailable, Unreachable
+from pipeline.tools.context import (
+    InDoubt,
+    InvalidArgument,
+    Monitor,
+    Preview,
+    ToolContext,
+    ToolError,
+    Unavailable,
+    Unreachable,
+)
 
-GRACE_S = 1.0  # between the request to terminate and the kill of a program that is cancelled
+GRACE_S = 1.0  # that what is cancelled has to end of itself
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -36,7 +45,8 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
     """Run a tool and return its output.
 
     When cancelled, a program, process or server is ended with all that it started, and a request is dropped. A Python
-    thread cannot be stopped: it is left to itself and its result is discarded.
+    thread cannot be stopped: its monitor tells it to, and if it looks there, it is waited for a little; else it is left to itself and
+    its result is discarded.
 
     Args:
         spec: The tool.
@@ -54,7 +64,7 @@ async def invoke(spec: ToolSpec, arguments: Mapping[str, object], context: ToolC
             place = path.replace("{backend}", backend)
             if apart:
                 return await _in_process(spec.name, place, arguments, context)
-            return await _in_thread(lambda: call_python(spec.name, place, arguments, context))
+            return await _in_thread(lambda: call_python(spec.name, place, arguments, context), context.monitor)
         case CommandTool() as command:
             return await _command(spec.name, command, arguments)
         case HttpTool() as request:
@@ -82,7 +92,7 @@ async def preview(
         found.append(_function(spec.name, place)(context, **arguments))
         return ""
 
-    await _in_thread(look)
+    await _in_thread(look, context.monitor)
     return found[0]
 
 
@@ -111,7 +121,7 @@ def _function(tool: str, place: str) -> Callable[..., Any]:
     return found
 
 
-async def _in_thread(work: Callable[[], str]) -> str:
+async def _in_thread(work: Callable[[], str], monitor: Monitor) -> str:
     """Do `work` in a thread of its own.
 
     Not `asyncio.to_thread`: its pool is small, so that a few tools that hang would hold up all others, and
@@ -127,7 +137,17 @@ async def _in_thread(work: Callable[[], str]) -> str:
             result.set_exception(error)
 
     Thread(target=copy_context().run, args=(run,), daemon=True).start()
-    return await asyncio.wrap_future(result)
+    task = asyncio.wrap_future(result)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        monitor.call_off()
+        if monitor.watched:
+            await asyncio.wait([task], timeout=GRACE_S)
+        if task.done():
+            task.exception()  # looked at, so that asyncio does not report it
+        task.cancel()
+        raise
 
 
 async def _in_process(tool: str, place: str, arguments: Mapping[str, object], context: ToolContext) -> str:

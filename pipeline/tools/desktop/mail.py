@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.tools.arguments import email_address, email_addresses, one_line, paragraphs, required_line
-from pipeline.tools.context import InvalidArgument, Preview, ToolContext, ToolError, Unavailable, report
+from pipeline.tools.context import InvalidArgument, Preview, ToolContext, ToolError, Unavailable, Written, report
 from pipeline.tools.desktop import contacts, files, names, store
 from pipeline.tools.desktop.accounts import MailAccount, mail_account
 
@@ -62,8 +62,7 @@ def compose_new_email(
     to, title = recipients_of(recipients), required_line(subject, "subject")
     draft = _draft(ctx, to, cc, title)
     carried = _attachments(ctx, attachments)
-    body = ctx.writer.compose(request=ctx.request, context=context, recipients=to)
-    return _save(ctx, draft, body, carried)
+    return _save(ctx, draft, body_of(ctx, to, context), carried)
 
 
 def reply_to_email(ctx: ToolContext, /, *, cc: list[str], context: str, attachments: list[str]) -> str:
@@ -80,9 +79,7 @@ def reply_to_email(ctx: ToolContext, /, *, cc: list[str], context: str, attachme
         draft["In-Reply-To"] = original.message_id
         draft["References"] = " ".join([*original.references, original.message_id])
     carried = _attachments(ctx, attachments)
-    body = ctx.writer.compose(
-        request=ctx.request, context=original.seen(context, "The message that is answered"), recipients=to
-    )
+    body = body_of(ctx, to, context, original)
     return _save(ctx, draft, f"{body}\n\n{original.quoted()}", carried)
 
 
@@ -99,21 +96,79 @@ def forward_email(
     to = recipients_of(recipients)
     draft = _draft(ctx, to, cc, prefixed("Fwd:", original.subject))
     carried = _attachments(ctx, attachments)
-    body = ctx.writer.compose(
-        request=ctx.request, context=original.seen(context, "The message that is forwarded"), recipients=to
-    )
-    return _save(ctx, draft, body, carried, forwarded=original.message)
+    return _save(ctx, draft, body_of(ctx, to, context, original), carried, forwarded=original.message)
 
 
-def preview_reply(ctx: ToolContext, /, **_: object) -> Preview:
-    """Return which message a reply would answer and whom it would go to; an address that is not the sender's is warned of."""
-    return seen_before_reply(original := _selected(ctx), original.name)
+def preview_compose(
+    ctx: ToolContext,
+    /,
+    *,
+    recipients: list[str],
+    cc: list[str],
+    subject: str,
+    context: str,
+    attachments: list[str],
+) -> Preview:
+    """Return the body that a mail would have; what is wrong with the mail is told before any is written."""
+    to = recipients_of(recipients)
+    _draft(ctx, to, cc, required_line(subject, "subject"))
+    _attachments(ctx, attachments)
+    return with_body(_announced(ctx, Preview({})), write_body(ctx, to, context))
 
 
-def preview_forward(ctx: ToolContext, /, **_: object) -> Preview:
-    """Return which message would be forwarded."""
+def preview_reply(ctx: ToolContext, /, *, cc: list[str], context: str, attachments: list[str]) -> Preview:
+    """Return which message a reply would answer, whom it would go to and what it would say.
+
+    An address that is not the sender's is warned of.
+    """
     original = _selected(ctx)
-    return Preview({"forwards": str(original)}, identity=original.name)
+    seen = seen_before_reply(original, original.name)
+    to = [reply_address(original)]
+    _draft(ctx, to, cc, prefixed("Re:", original.subject))
+    _attachments(ctx, attachments)
+    return with_body(_announced(ctx, seen), write_body(ctx, to, context, original))
+
+
+def preview_forward(
+    ctx: ToolContext, /, *, recipients: list[str], cc: list[str], context: str, attachments: list[str]
+) -> Preview:
+    """Return which message would be forwarded, and with what words."""
+    original = _selected(ctx)
+    to = recipients_of(recipients)
+    _draft(ctx, to, cc, prefixed("Fwd:", original.subject))
+    _attachments(ctx, attachments)
+    seen = Preview({"forwards": str(original)}, identity=original.name)
+    return with_body(_announced(ctx, seen), write_body(ctx, to, context, original))
+
+
+def _announced(ctx: ToolContext, seen: Preview) -> Preview:
+    """Return a preview that says so where the mail would not wait as a draft."""
+    account = mail_account(ctx.settings)
+    return replace(seen, shown={**seen.shown, "sent": "at once, not drafted"}) if account and account.send else seen
+
+
+def write_body(ctx: ToolContext, to: list[str], context: str, original: Received | None = None) -> Written:
+    """Have the body of a mail written, which may answer or forward another."""
+    return ctx.writer.compose(
+        request=ctx.request,
+        context=context,
+        recipients=to,
+        thread=original.seen() if original else "",
+        monitor=ctx.monitor,
+    )
+
+
+def body_of(ctx: ToolContext, to: list[str], context: str, original: Received | None = None) -> str:
+    """Return the body that was shown before the call was approved, else one that is written now; what there is to say of it is remarked."""
+    written = ctx.written or write_body(ctx, to, context, original)
+    ctx.monitor.remark(written.note)
+    return written.text.strip("\n")
+
+
+def with_body(seen: Preview, written: Written) -> Preview:
+    """Return a preview that shows the body too, and how it was written if there is something to say of that."""
+    note = {"note": written.note} if written.note else {}
+    return replace(seen, shown={**seen.shown, "body": written.text.strip("\n"), **note}, written=written)
 
 
 def seen_before_reply(original: Received, identity: str) -> Preview:
@@ -155,9 +210,9 @@ class Received:
     def __str__(self) -> str:
         return f"{self.subject or 'a message without a subject'}, from {self.sender}"
 
-    def seen(self, context: str, what: str) -> str:
-        """Return it as the writing model reads it, after what else is known, with a word on what it is."""
-        return f"{context}\n\n{what}:\n\nFrom: {self.sender}\nSubject: {self.subject}\n\n{self.text}".strip()
+    def seen(self) -> str:
+        """Return it as the writing model reads it."""
+        return f"From: {self.sender}\nSubject: {self.subject}\n\n{self.text}".strip()
 
     def quoted(self) -> str:
         """Return it as a reply quotes it."""

@@ -18,12 +18,15 @@ from pipeline.tools.context import InvalidArgument, Preview, ToolContext, Unavai
 from pipeline.tools.desktop import store
 from pipeline.tools.desktop.mail import (
     Received,
+    body_of,
     prefixed,
     received,
     recipients_of,
     reply_address,
     seen_before_reply,
     status,
+    with_body,
+    write_body,
 )
 from pipeline.tools.macos.files import find_file
 from pipeline.tools.macos.osascript import Script, ask, counted
@@ -60,8 +63,7 @@ def compose_new_email(
     """
     to, title = recipients_of(recipients), required_line(subject, "subject")
     copies, carried = _copies(cc, to), _attachments(ctx, attachments)
-    body = ctx.writer.compose(request=ctx.request, context=context, recipients=to)
-    _compose(ctx, to, copies, title, body, carried)
+    _compose(ctx, to, copies, title, body_of(ctx, to, context), carried)
     return status(title, to, [one_line(path.name) for path in carried])
 
 
@@ -76,9 +78,7 @@ def reply_to_email(ctx: ToolContext, /, *, cc: list[str], context: str, attachme
     identity, original, _ = _selected(ctx)
     to = [reply_address(original)]
     copies, carried = _copies(cc, to), _attachments(ctx, attachments)
-    body = ctx.writer.compose(
-        request=ctx.request, context=original.seen(context, "The message that is answered"), recipients=to
-    )
+    body = body_of(ctx, to, context, original)
     text = paragraphs(f"{body}\n\n{original.quoted()}")  # Mail leaves out its own quotation where a text is set
     ask(ctx, _REPLY, [identity, text, *counted(copies), *_paths(carried)], refusals={"changed": _CHANGED})
     return status(prefixed("Re:", original.subject), to, [one_line(path.name) for path in carried])
@@ -98,23 +98,49 @@ def forward_email(
     to = recipients_of(recipients)
     title = prefixed("Fwd:", original.subject)
     copies, carried = _copies(cc, to), _attachments(ctx, attachments)
-    body = ctx.writer.compose(
-        request=ctx.request, context=original.seen(context, "The message that is forwarded"), recipients=to
-    )
+    body = body_of(ctx, to, context, original)
     _compose(ctx, to, copies, title, body, [_kept(ctx, original, source), *carried])
     return status(title, to, [one_line(path.name) for path in carried])
 
 
-def preview_reply(ctx: ToolContext, /, **_: object) -> Preview:
-    """Return which message a reply would answer and whom it would go to, as on the desktop."""
-    identity, original, _source = _selected(ctx)
-    return seen_before_reply(original, identity)
+def preview_compose(
+    ctx: ToolContext,
+    /,
+    *,
+    recipients: list[str],
+    cc: list[str],
+    subject: str,
+    context: str,
+    attachments: list[str],
+) -> Preview:
+    """Return the body that a mail would have, as on the desktop."""
+    to = recipients_of(recipients)
+    required_line(subject, "subject")
+    _check(ctx, cc, to, attachments)
+    return with_body(Preview({}), write_body(ctx, to, context))
 
 
-def preview_forward(ctx: ToolContext, /, **_: object) -> Preview:
-    """Return which message would be forwarded."""
-    identity, original, _source = _selected(ctx)
-    return Preview({"forwards": str(original)}, identity=identity)
+def preview_reply(ctx: ToolContext, /, *, cc: list[str], context: str, attachments: list[str]) -> Preview:
+    """Return which message a reply would answer, whom it would go to and what it would say, as on the desktop."""
+    identity, original, _ = _selected(ctx)
+    to = [reply_address(original)]
+    _check(ctx, cc, to, attachments)
+    return with_body(seen_before_reply(original, identity), write_body(ctx, to, context, original))
+
+
+def preview_forward(
+    ctx: ToolContext, /, *, recipients: list[str], cc: list[str], context: str, attachments: list[str]
+) -> Preview:
+    """Return which message would be forwarded, and with what words."""
+    identity, original, _ = _selected(ctx)
+    to = recipients_of(recipients)
+    _check(ctx, cc, to, attachments)
+    return with_body(Preview({"forwards": str(original)}, identity=identity), write_body(ctx, to, context, original))
+
+
+def _check(ctx: ToolContext, cc: list[str], to: list[str], attachments: list[str]) -> None:
+    """Raise what is wrong with addresses and attachments, before a body is written."""
+    _copies(cc, to), _attachments(ctx, attachments)
 
 
 def _compose(ctx: ToolContext, to: list[str], cc: list[str], subject: str, body: str, carried: list[Path]) -> None:
