@@ -267,6 +267,12 @@ def test_typed_in_a_hurry(said: str, meant: str) -> None:
         June 3rd at noon                       = 2026-06-03 12:00
         the first of December                  = 2026-12-01
         on the twenty second at eleven         = 2026-02-22 11:00
+        the twenty third                       = 2026-02-23
+        on the twenty-third                    = 2026-02-23
+        the twenty eighth at three             = 2026-02-28 15:00
+        from five on the twenty sixth          = 2026-02-26 17:00
+        the twenty third of May                = 2026-05-23
+        the twentieth to the twenty third      = 2026-02-20 > 2026-02-23
         the 14 at 15h30                        = 2026-02-14 15:30
         Monday 9th February 2026 at 10.30am    = 2026-02-09 10:30
         Friday the 13th                        = 2026-02-13

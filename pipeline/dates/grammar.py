@@ -310,7 +310,8 @@ class _Parser:
             if 1 <= number <= 31:
                 yield Day(day=number), end
         if self.has(at, Kind.THE, Kind.DAY_WORD):
-            for number, end in self.number(at + 1):
+            # "the twenty third" is no twentieth with something after it
+            for number, end in [*self.ordinal(at + 1)] or self.number(at + 1):
                 if 1 <= number <= 31:
                     yield Day(day=number), end
 
