@@ -29,7 +29,7 @@ from pipeline.spec import Catalogue
 from pipeline.tools.context import Change, InDoubt
 
 FILE = Path(".tinyagent") / "journal.sqlite3"  # below the data folder
-VERSION = 1
+VERSION = 2
 LOCK_S = 1.0  # how long one waits for a run that another looks at
 
 
@@ -102,21 +102,32 @@ class RunRecord:
         return tuple(outcome for attempt in self.attempts[:-1] for outcome in attempt.outcomes())
 
 
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened in a run, as the service told it."""
+
+    number: int  # from 1, in the run
+    kind: str
+    data: str  # a JSON object
+
+
 class Journal:
     """The runs of one data folder.
 
     Args:
         path: The file; made at the first run.
+        durable: Whether what is written is safe from a power cut at once. What only tells what happened need not be; it
+            is safe from a crash of the program either way.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path, self._durable = path, durable
         self._connection: sqlite3.Connection | None = None
 
     @classmethod
-    def of(cls, data_dir: Path) -> Journal:
+    def of(cls, data_dir: Path, *, durable: bool = True) -> Journal:
         """Return the journal of a data folder."""
-        return cls(data_dir / FILE)
+        return cls(data_dir / FILE, durable=durable)
 
     def begin(self, request: str, now: datetime) -> RunLog:
         """Put down that a run begins.
@@ -194,6 +205,25 @@ class Journal:
                 "UPDATE changes SET undone = 1, removed = x'', inserted = x'', before = x'' WHERE rowid = ?", (row,)
             )
 
+    def tell(self, run: str, event: EventRecord) -> None:
+        """Put down something that happened in a run.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO events (run, number, kind, data) VALUES (?, ?, ?, ?)",
+                (run, event.number, event.kind, event.data),
+            )
+
+    def events(self, run: str, after: int = 0) -> list[EventRecord]:
+        """Return what happened in a run, in order, from after the event of that number on."""
+        rows = self._rows(
+            "SELECT number, kind, data FROM events WHERE run = ? AND number > ? ORDER BY number", run, after
+        )
+        return [EventRecord(*row) for row in rows]
+
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:
@@ -267,7 +297,7 @@ class Journal:
                     os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
                 db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
                 db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
+                db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
                 [(version,)] = db.execute("PRAGMA user_version").fetchall()
                 if version > VERSION:
                     raise JournalError(f"{self.path} is of a newer version of this program", fix="update it")
@@ -440,6 +470,10 @@ CREATE TABLE IF NOT EXISTS changes (
     run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, path BLOB NOT NULL,
     created INTEGER NOT NULL, removed BLOB NOT NULL, inserted BLOB NOT NULL, before BLOB NOT NULL, digest TEXT NOT NULL,
     undone INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS events (
+    run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (run, number)
 );
 PRAGMA user_version = {VERSION};
 """
