@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from index.tool_index import Encoder
 
 T = TypeVar("T")
-Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]  # entered while the planner works for a request
+Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]  # entered while the planner works for a request
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end

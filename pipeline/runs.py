@@ -159,6 +159,7 @@ def _status(step: StepRecord, record: RunRecord) -> str:
 
 
 def record_json(record: RunRecord) -> dict[str, Any]:
+    """Return what the journal knows of a run as a JSON object."""
     return {
         "run": record.id,
         "request": record.request,
