@@ -371,7 +371,9 @@ class Pipeline:
 
         Its tools are selected by an index in memory alone: the classifier may take a stranger's tool for the one that it knows by that name.
         """
-        index = _LazyIndex(tools, lambda: self._classifier if self.config.selection.route == "auto" else None, keep=False)
+        index = _LazyIndex(
+            tools, lambda: self._classifier if self.config.selection.route == "auto" else None, keep=False
+        )
         selector = Selector(tools, None if self.config.selection.route == "all" else index)
         return Pipeline(self.config, planner=self.planner, selector=selector, tools=tools)
 

@@ -99,7 +99,11 @@ class Exchange:
     """One request to an ASGI application, whose answer is read as it comes, and whose client can go away."""
 
     def __init__(self, app: Any, method: str, path: str, body: object = None, **headers: str) -> None:
-        sent = {"host": HOST, "authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        sent = {
+            "host": HOST,
+            "authorization": f"Bearer {TOKEN}",
+            **{k.replace("_", "-"): v for k, v in headers.items()},
+        }
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         if raw:
             sent = {"content-type": "application/json", "content-length": str(len(raw)), **sent}
@@ -218,6 +222,7 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Client]:
 
 
 if __name__ == "__main__":
+    from pipeline.effects import Rule, Verdict
     from pipeline.service.commands import run
 
-    run(pipeline(Path(sys.argv[1])), lines="json")
+    run(pipeline(Path(sys.argv[1]), approvals=(Rule(do=Verdict.ALLOW, tool="write"),)), lines="json")

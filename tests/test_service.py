@@ -204,7 +204,10 @@ def test_stopping_waits_until_nothing_runs_and_an_effect_has_ended(folder: Path)
 def test_which_of_several_is_asked_back(data_dir: Path) -> None:
     """The address book of the sample has several that "Sam" fits, if one is added."""
     (data_dir / "contacts" / "more.vcf").write_text(
-        "".join(f"BEGIN:VCARD\nVERSION:3.0\nFN:Zed {n}\nN:{n};Zed;;;\nTEL:+1 555 010{i}\nEND:VCARD\n" for i, n in enumerate("AB"))
+        "".join(
+            f"BEGIN:VCARD\nVERSION:3.0\nFN:Zed {n}\nN:{n};Zed;;;\nTEL:+1 555 010{i}\nEND:VCARD\n"
+            for i, n in enumerate("AB")
+        )
     )
 
     async def work(client: Client) -> None:
@@ -279,7 +282,7 @@ def test_plans_selections_and_tools_are_told_and_nothing_is_run(folder: Path) ->
         tools = await (await client.ask("GET", "/v1/tools")).json()
         assert [tool["name"] for tool in tools["tools"]] == ["echo", "note", "wait", "write"]
         assert not note.exists()
-        assert json.loads((await (await client.ask("GET", "/v1/runs")).body()))["runs"] == []
+        assert json.loads(await (await client.ask("GET", "/v1/runs")).body())["runs"] == []
 
     served(folder, work)
 

@@ -146,7 +146,7 @@ def routes(hub: Hub) -> APIRouter:
     @api.post(
         "/runs",
         tags=["runs"],
-        response_class=EventStream,
+        response_class=StreamingResponse,
         responses={
             **_EVENTS,
             202: {"model": Accepted, "description": "It goes on by itself, as `Prefer: respond-async` asks."},
@@ -190,7 +190,7 @@ def routes(hub: Hub) -> APIRouter:
     @api.get(
         "/runs/{run}/events",
         tags=["runs"],
-        response_class=EventStream,
+        response_class=StreamingResponse,
         responses={**_EVENTS, **problems(404, 422)},
     )
     async def replay(

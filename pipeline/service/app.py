@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
@@ -86,13 +86,14 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
         lifespan=life,
         docs_url=None,  # the pages that show the document load scripts from another host
         redoc_url=None,
-        dependencies=[Depends(HTTPBearer(auto_error=False, description="What is in .tinyagent/token"))],
     )
+    # For the document only: the guard has looked at the token before.
+    bearer = [Depends(HTTPBearer(auto_error=False, description="What is in .tinyagent/token of the data folder."))]
     app.state.hub, app.state.metrics = hub, metrics
-    app.include_router(api.routes(hub))
-    app.include_router(completions.routes(hub))
+    app.include_router(api.routes(hub), dependencies=bearer)
+    app.include_router(completions.routes(hub), dependencies=bearer)
 
-    @app.get("/healthz", tags=["service"], dependencies=[])
+    @app.get("/healthz", tags=["service"])
     async def healthz() -> Health:
         """Tell that the service lives."""
         return Health(status="ok")
@@ -103,7 +104,13 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
         status = hub.readiness
         return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
-    @app.get("/metrics", tags=["service"], responses={200: {"content": {"text/plain": {}}}, **api.problems()})
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        response_class=PlainTextResponse,
+        responses=api.problems(),
+        dependencies=bearer,
+    )
     async def prometheus() -> Response:
         """Tell the counts, in Prometheus' text format."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
