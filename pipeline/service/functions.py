@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.elaborate import DATETIME_FORMAT
 from pipeline.errors import TinyAgentError
 from pipeline.plan import JOIN
-from pipeline.spec import Catalogue, Effect, Parameter, ToolSpec, Type
+from pipeline.spec import Catalogue, CommandTool, Effect, Parameter, Returns, ToolSpec, Type
 
 MAX_DEPTH = 4  # of objects in objects
 SUMMARY = 80  # characters: the room that the short prompt has
@@ -96,9 +96,9 @@ def functions(given: Sequence[Mapping[str, Any]]) -> dict[str, Function]:
             description=description if len(description) >= 10 else f"{function['name']}: {description}.".ljust(10, "."),
             summary=_summary(description),
             parameters=tuple(parameters),
-            returns={"type": "string", "description": "What it gives back."},
+            returns=Returns(type=Type.STRING, description="What it gives back."),
             effect=Effect.WRITE,  # never taken for a lookup that may be made early or left out
-            implementation={"command": ["false"]},  # it is the caller who calls it
+            implementation=CommandTool(command=("false",)),  # it is the caller who calls it
         )
         found[name] = Function(function["name"], spec, leaves)
     return found

@@ -98,11 +98,10 @@ class LogWatch:
             case Started(step):
                 self._say("step started", {"step": step.number, "tool": step.tool}, {"call": step.text()})
             case Finished(outcome):
-                facts = {"step": outcome.step.number, "tool": outcome.step.tool, "status": str(outcome.status)}
-                if outcome.error:
-                    facts["error"] = type(outcome.error).__name__
+                ended = {"step": outcome.step.number, "tool": outcome.step.tool, "status": str(outcome.status)}
+                kind = {"error": type(outcome.error).__name__} if outcome.error else {}
                 words = {"output": outcome.output, "said": str(outcome.error) if outcome.error else None}
-                self._say("step finished", facts | {"ms": round(outcome.seconds * 1000, 1)}, words)
+                self._say("step finished", ended | kind | {"ms": round(outcome.seconds * 1000, 1)}, words)
 
     def end(self, status: str) -> None:
         """Log how it ended."""

@@ -72,8 +72,9 @@ class SpanWatch:
                 self._steps[step.number] = self._begin(f"step {step.tool}", {"tinyagent.step": step.number})
             case Finished(outcome):
                 number = outcome.step.number
-                facts = {"tinyagent.step": number}
-                span = self._steps.pop(number, None) or self._begin(f"step {outcome.step.tool}", facts)
+                span = self._steps.pop(number, None) or self._begin(
+                    f"step {outcome.step.tool}", {"tinyagent.step": number}
+                )
                 span.set_attribute("tinyagent.status", str(outcome.status))
                 span.end()
 
