@@ -205,15 +205,16 @@ class ToolIndex:
         """Have searches look at the entries that are there alone."""
         import faiss
 
-        gone = [i for i, owner in enumerate(self.owners) if owner == GONE]
+        library: Any = faiss  # whose stubs do not know the parameters of a search
+        gone = np.array([i for i, owner in enumerate(self.owners) if owner == GONE], np.int64)
         self._there = len(self.owners) - len(gone)
         self._params: Any = None
-        if gone:
-            there = faiss.IDSelectorNot(faiss.IDSelectorBatch(gone))
+        if len(gone):
+            there = library.IDSelectorNot(library.IDSelectorBatch(gone))
             if isinstance(self._faiss, faiss.IndexHNSW):
-                self._params = faiss.SearchParametersHNSW(sel=there, efSearch=NEAREST)
+                self._params = library.SearchParametersHNSW(sel=there, efSearch=NEAREST)
             else:
-                self._params = faiss.SearchParameters(sel=there)
+                self._params = library.SearchParameters(sel=there)
 
 
 def _searchable(vectors: NDArray[np.float32]) -> Any:

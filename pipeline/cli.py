@@ -1,5 +1,5 @@
-"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, and `corpus | train | eval` of
-`training.cli`.
+"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, `serve` of `pipeline.service`, and
+`corpus | train | eval` of `training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
 them to standard error; `--json` prints one JSON document. Exit status: 0 done, 1 not done, 2 wrong usage or settings, 3
@@ -65,6 +65,7 @@ class _Group(click.Group):
     elsewhere: ClassVar = {
         "runs": "pipeline.runs:runs",
         "doctor": "pipeline.doctor:doctor",
+        "serve": "pipeline.service.commands:serve",
         "corpus": "training.cli:corpus",
         "train": "training.cli:train",
         "eval": "training.cli:eval_",

@@ -72,6 +72,24 @@ class LimitsConfig(_Section):
     run_seconds: Annotated[float, Field(gt=0)] = (
         600.0  # for a plan to be run, the time that questions stand not counted
     )
+    finish_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0  # for a write or send under way when a run is stopped
+
+
+class ServiceConfig(_Section):
+    """How `tinyagent serve` serves."""
+
+    host: str = "127.0.0.1"  # another than this machine's own needs --expose as well
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765  # 0 takes a free one
+    hosts: tuple[str, ...] = ()  # more names by which the service may be called, as in http://NAME:8765
+    waiting: Annotated[int, Field(gt=0)] = 32  # requests that wait for the model; what is beyond is refused
+    runs: Annotated[int, Field(gt=0)] = 128  # at a time, those that wait for an answer included
+    body_bytes: Annotated[int, Field(gt=0)] = 1_048_576  # the longest body of a request
+    rate: Annotated[float, Field(gt=0)] = 50.0  # requests a second from one address, on average
+    burst: Annotated[int, Field(gt=0)] = 100  # at once
+    answer_seconds: Annotated[float, Field(gt=0, le=300)] = 300.0  # for a question to be answered
+    leave_seconds: Annotated[float, Field(ge=0)] = 5.0  # for a client that went away to come back, before its run stops
+    log_content: bool = False  # whether logs may tell requests, arguments and results
+    trace: bool = False  # OpenTelemetry spans, sent where OTEL_EXPORTER_OTLP_ENDPOINT says
 
 
 class Config(_Section):
@@ -91,6 +109,7 @@ class Config(_Section):
     writer: WriterConfig = WriterConfig()
     selection: SelectionConfig = SelectionConfig()
     limits: LimitsConfig = LimitsConfig()
+    service: ServiceConfig = ServiceConfig()
     approvals: tuple[Rule, ...] = ()  # on what is asked about; the first that fits counts
     models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # the user's own, by name
     apps: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # what tools need: [apps.zoom] token = …
@@ -151,6 +170,7 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
             "writer": WriterConfig,
             "selection": SelectionConfig,
             "limits": LimitsConfig,
+            "service": ServiceConfig,
             "approvals": Rule,
         }
         section = sections.get(str(first["loc"][0]), Config) if len(first["loc"]) > 1 else Config

@@ -29,6 +29,13 @@ class Wrote:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafted:
+    """One more step is written: the full plan of what is there so far, which may yet change."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """The full plan is there and valid."""
 
@@ -64,7 +71,7 @@ class Replanning:
     reason: str
 
 
-Event: TypeAlias = Selected | Wrote | Planned | Started | Progressed | Finished | Replanning
+Event: TypeAlias = Selected | Wrote | Drafted | Planned | Started | Progressed | Finished | Replanning
 OnEvent: TypeAlias = Callable[[Event], None]
 
 

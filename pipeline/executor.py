@@ -14,7 +14,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -86,6 +86,7 @@ class Limits:
     steps: int = 16  # at a time
     per_app: int = 4
     run_s: float = 600.0  # seconds for all steps of a plan, the time that questions stand not counted
+    finish_s: float = 0.0  # seconds that a write or send under way has to come to its end when the run is cancelled
 
 
 class StepTimeout(ToolError):
@@ -284,7 +285,8 @@ class Executor:
         """Run a plan and return the outcomes, in the order of the steps.
 
         When cancelled it cancels its steps, waits for them and leaves no task and no child process; so it
-        does when the approver or a callback raises, and then raises that. A Python tool's thread cannot be
+        does when the approver or a callback raises, and then raises that. A write or send that is under way then has
+        `Limits.finish_s` to come to its end, and is put on record if it does. A Python tool's thread cannot be
         stopped: after a time-out or a cancellation it may run on, and its result is discarded.
 
         Args:
@@ -509,8 +511,8 @@ class Executor:
                 output, error = None, None
                 try:
                     with recording() as changes:
-                        async with asyncio.timeout(tool.timeout):
-                            output = await invoke(tool, arguments, context, backend=self._backend)
+                        call = self._timed(tool, arguments, context)
+                        output = await (self._to_its_end(call) if needs_approval(tool.effect) else call)
                 except TimeoutError:
                     error = EffectTimeout(tool) if needs_approval(tool.effect) else StepTimeout(tool)
                 except TinyAgentError as raised:
@@ -535,6 +537,27 @@ class Executor:
                 loop.call_soon_threadsafe(tell, step, said)
 
         return Monitor(forward)
+
+    async def _timed(self, tool: ToolSpec, arguments: Mapping[str, object], context: ToolContext) -> str:
+        async with asyncio.timeout(tool.timeout):
+            return await invoke(tool, arguments, context, backend=self._backend)
+
+    async def _to_its_end(self, call: Coroutine[Any, Any, str]) -> str:
+        """Await a call that has an effect; when cancelled, give it time to end, since one that is cut off is in doubt.
+
+        If it does end, the cancellation goes no further here: all that is left for the step is to be put on record.
+        """
+        task = asyncio.create_task(call)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with suppress(asyncio.CancelledError):  # told once more, it waits no longer
+                await asyncio.wait([task], timeout=self._limits.finish_s)
+            task.cancel()
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+            return task.result()
 
 
 class _Run:

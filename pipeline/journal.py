@@ -2,8 +2,8 @@
 
 A run's request and plan are put down before its first step; each write or send right before it is made (the *intent*, with its
 resolved arguments) and when it has ended (the *outcome*, with what it changed). After a crash, a step with an intent and no
-outcome is *in doubt*: nobody can tell whether it was done, and it is never made again unasked. One SQLite file in WAL mode with
-full synchronisation, readable by the user alone. The executor writes it, `tinyagent runs` reads it; this module runs nothing.
+outcome is *in doubt*: nobody can tell whether it was done, and it is never made again unasked. One SQLite file in WAL mode,
+on the disk before each effect and after it, readable by the user alone. What the service tells of a run is here as well. The executor writes it, `tinyagent runs` reads it; this module runs nothing.
 """
 
 from __future__ import annotations
@@ -102,6 +102,15 @@ class RunRecord:
         return tuple(outcome for attempt in self.attempts[:-1] for outcome in attempt.outcomes())
 
 
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened in a run, as the service told it."""
+
+    number: int  # from 1, in the run
+    kind: str
+    data: str  # a JSON object
+
+
 class Journal:
     """The runs of one data folder.
 
@@ -126,7 +135,7 @@ class Journal:
         """
         run = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         lock = self._lock(run)
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute(
                 "INSERT INTO runs (id, request, now, begun) VALUES (?, ?, ?, ?)",
                 (run, _sound(request), now.isoformat(), datetime.now().isoformat(timespec="seconds")),
@@ -193,6 +202,25 @@ class Journal:
             db.execute(
                 "UPDATE changes SET undone = 1, removed = x'', inserted = x'', before = x'' WHERE rowid = ?", (row,)
             )
+
+    def tell(self, run: str, event: EventRecord) -> None:
+        """Put down something that happened in a run.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
+        with self._writing(durable=False) as db:
+            db.execute(
+                "INSERT INTO events (run, number, kind, data) VALUES (?, ?, ?, ?)",
+                (run, event.number, event.kind, event.data),
+            )
+
+    def events(self, run: str, after: int = 0) -> list[EventRecord]:
+        """Return what happened in a run, in order, from after the event of that number on."""
+        rows = self._rows(
+            "SELECT number, kind, data FROM events WHERE run = ? AND number > ? ORDER BY number", run, after
+        )
+        return [EventRecord(*row) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
@@ -267,7 +295,6 @@ class Journal:
                     os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
                 db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
                 db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
                 [(version,)] = db.execute("PRAGMA user_version").fetchall()
                 if version > VERSION:
                     raise JournalError(f"{self.path} is of a newer version of this program", fix="update it")
@@ -286,10 +313,15 @@ class Journal:
             raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Lend the file for one transaction, which is on the disk when the block has ended."""
+    def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Lend the file for one transaction, which is safe from a crash of the program when the block has ended.
+
+        `durable`, it is safe from a power cut as well, and so is all that was written before it. What an effect does not hang on need
+        not wait for the disk: its own intent comes after it and takes it along.
+        """
         db = self._db()
         try:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
@@ -307,6 +339,7 @@ class RunLog:
     def __init__(self, journal: Journal, run: str, attempt: int, lock: FileLock, status: str = "running") -> None:
         self._journal, self.run, self._attempt, self._lock = journal, run, attempt, lock
         self._status = status  # that it had when it was opened
+        self._intended: set[tuple[int, int]] = set()  # attempt and step of effects that are announced
 
     def key(self, step: Step) -> str:
         """Return what tells this call from all others, now and when it is made again."""
@@ -314,7 +347,7 @@ class RunLog:
 
     def planned(self, plan: Plan) -> None:
         """Put down the plan that is going to be run; a second one is a replan."""
-        with self._journal._writing() as db:
+        with self._journal._writing(durable=False) as db:
             [(count,)] = db.execute("SELECT count(*) FROM plans WHERE run = ?", (self.run,)).fetchall()
             self._attempt = count
             db.execute("INSERT INTO plans (run, attempt, plan) VALUES (?, ?, ?)", (self.run, count, plan.text()))
@@ -343,13 +376,14 @@ class RunLog:
                 "VALUES (?, ?, ?, ?, 'begun', ?, ?)",
                 (*row, proposal.digest),
             )
+        self._intended.add((self._attempt, proposal.step.number))
 
     def finish(self, outcome: Outcome, changes: Sequence[Change] = ()) -> None:
         """Put down how a step ended, and what it changed, in one transaction."""
         number = outcome.step.number
         error = _sound(str(outcome.error)) if outcome.error else None
         output = None if outcome.output is None else _sound(outcome.output)
-        with self._journal._writing() as db:
+        with self._journal._writing(durable=(self._attempt, number) in self._intended) as db:
             db.execute(
                 "INSERT INTO steps (run, attempt, number, tool, status, output, error, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET status = excluded.status, output = excluded.output, error = excluded.error",
@@ -387,7 +421,7 @@ class RunLog:
 
     def end(self, status: str, answer: str) -> None:
         """Put down how the run ended, and let it go."""
-        with self._journal._writing() as db:
+        with self._journal._writing(durable=False) as db:
             db.execute("UPDATE runs SET status = ?, answer = ? WHERE id = ?", (status, _sound(answer), self.run))
         self.leave()
 
@@ -453,6 +487,10 @@ CREATE TABLE IF NOT EXISTS changes (
     run TEXT NOT NULL REFERENCES runs, attempt INTEGER NOT NULL, number INTEGER NOT NULL, path BLOB NOT NULL,
     created INTEGER NOT NULL, removed BLOB NOT NULL, inserted BLOB NOT NULL, before BLOB NOT NULL, digest TEXT NOT NULL,
     undone INTEGER NOT NULL DEFAULT 0, account TEXT NOT NULL DEFAULT '', place TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS events (
+    run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (run, number)
 );
 PRAGMA user_version = {VERSION};
 """

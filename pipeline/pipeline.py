@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import AbstractAsyncContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from pipeline.agents import ModelWriter, make_writer
 from pipeline.config import Config, cache_path
@@ -26,7 +26,19 @@ from pipeline.dates import find_times
 from pipeline.effects import Approver, decline_all, needs_approval
 from pipeline.elaborate import ElaborationError, elaborate
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.events import Event, Finished, OnEvent, Planned, Progressed, Replanning, Selected, Started, Wrote, ignore
+from pipeline.events import (
+    Drafted,
+    Event,
+    Finished,
+    OnEvent,
+    Planned,
+    Progressed,
+    Replanning,
+    Selected,
+    Started,
+    Wrote,
+    ignore,
+)
 from pipeline.executor import Chooser, Executor, Limits, Outcome, Status
 from pipeline.grounding import ground
 from pipeline.joiner import Answer, Completer, join, join_by_model
@@ -43,6 +55,7 @@ if TYPE_CHECKING:
     from index.tool_index import Encoder
 
 T = TypeVar("T")
+Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]  # entered while the planner works for a request
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
@@ -177,6 +190,19 @@ class Pipeline:
             on_event(Replanning(str(error)))
             return self._replan(request, now, str(error), on_event)
 
+    async def aplan(
+        self,
+        request: str,
+        now: datetime | None = None,
+        *,
+        offered: Collection[str] | None = None,
+        on_event: OnEvent = ignore,
+        turn: Turn = nullcontext,
+    ) -> Planning:
+        """Return the full plan for a request; nothing is run. See `plan`; `on_event` is called in the event loop's thread."""
+        work = partial(self.plan, request, now, offered=offered)
+        return await self._in_time(lambda tell: work(on_event=tell), on_event, turn)
+
     def run(
         self,
         request: str,
@@ -199,6 +225,8 @@ class Pipeline:
         choose: Chooser | None = None,
         on_event: OnEvent = ignore,
         dry_run: bool = False,
+        log: RunLog | None = None,
+        turn: Turn = nullcontext,
     ) -> Result:
         """Plan a request and execute the plan.
 
@@ -212,6 +240,8 @@ class Pipeline:
             choose: Asked which one is meant where a lookup fits several; without one, the step fails.
             on_event: Told what happens, in the event loop's thread.
             dry_run: Run no tool; results are placeholders.
+            log: Of this run, if it is on record already; by default one is begun when there is a plan with steps.
+            turn: Entered each time that the planner works for this request, where several share it.
 
         Raises:
             RequestError: The request is empty or far too long.
@@ -220,7 +250,6 @@ class Pipeline:
         now = now or datetime.now()
         if self.config.joiner == "model":
             self._completer()  # better now than when the effects are had
-        log: RunLog | None = None
         async with self._executor(request, now, approve, choose, on_event, dry_run) as executor:
             loop = asyncio.get_running_loop()
 
@@ -229,7 +258,7 @@ class Pipeline:
 
             try:
                 planning = await self._in_time(
-                    lambda tell: self.plan(request, now, on_event=tell, on_beginning=foresee), on_event
+                    lambda tell: self.plan(request, now, on_event=tell, on_beginning=foresee), on_event, turn
                 )
                 earlier: tuple[Outcome, ...] = ()
                 for attempt in range(self.config.max_replans + 1):
@@ -237,10 +266,10 @@ class Pipeline:
                         log = self._on_record(log, request, now, planning.plan)
                     outcomes = await executor.run(planning.plan, log=log, earlier=earlier)
                     before = self._not_in(outcomes, earlier)
-                    answer = await self._joined(request, planning.plan, outcomes, before)
+                    answer = await self._joined(request, planning.plan, outcomes, before, turn)
                     if answer.replan is None or attempt == self.config.max_replans:
                         break
-                    again = await self._planned_again(request, now, answer.replan, planning, on_event)
+                    again = await self._planned_again(request, now, answer.replan, planning, on_event, turn)
                     if again is None:
                         break
                     planning, earlier = again, (*earlier, *outcomes)
@@ -332,7 +361,12 @@ class Pipeline:
         return log
 
     async def _joined(
-        self, request: str, plan: Plan, outcomes: tuple[Outcome, ...], before: tuple[Outcome, ...]
+        self,
+        request: str,
+        plan: Plan,
+        outcomes: tuple[Outcome, ...],
+        before: tuple[Outcome, ...],
+        turn: Turn = nullcontext,
     ) -> Answer:
         """Return the answer, with a model's word if the settings want one and it has one to say in time."""
         answer = join(request, plan, outcomes, self.tools, before=before)
@@ -340,13 +374,40 @@ class Pipeline:
             return answer
         model = self._completer()
         with suppress(TinyAgentError):  # the effects are had, and the plain answer tells them
-            return await self._in_time(lambda _: join_by_model(request, outcomes, self.tools, answer, model), ignore)
+            return await self._in_time(
+                lambda _: join_by_model(request, outcomes, self.tools, answer, model), ignore, turn
+            )
         return answer
 
     def _completer(self) -> Completer:
         if isinstance(self.planner, Completer):
             return self.planner
         raise ConfigError("this planner cannot join", fix='set joiner = "plain", or a planner of kind "llama"')
+
+    def with_tools(self, tools: Catalogue) -> Pipeline:
+        """Return a pipeline over other tools that shares this one's models.
+
+        Its tools are selected by an index in memory alone: the classifier may take a stranger's tool for the one that it knows by that name.
+        """
+        index = _LazyIndex(
+            tools, lambda: self._classifier if self.config.selection.route == "auto" else None, keep=False
+        )
+        selector = Selector(tools, None if self.config.selection.route == "all" else index)
+        return Pipeline(self.config, planner=self.planner, selector=selector, tools=tools)
+
+    async def aload(self, turn: Turn = nullcontext) -> None:
+        """Load the models now instead of at the first request.
+
+        Raises:
+            TinyAgentError: One is not here, or cannot be loaded.
+        """
+
+        def load(_: OnEvent) -> None:
+            self.select("hello")
+            self.planner.count_tokens("")
+
+        async with turn():
+            await _in_thread(load, ignore)
 
     def close(self) -> None:
         """Free the models."""
@@ -360,13 +421,13 @@ class Pipeline:
             self.writer.release()
 
     async def _planned_again(
-        self, request: str, now: datetime, reason: str, first: Planning, on_event: OnEvent
+        self, request: str, now: datetime, reason: str, first: Planning, on_event: OnEvent, turn: Turn
     ) -> Planning | None:
         """Return another plan after one that was run; None if there is none."""
         on_event(Replanning(reason))
         try:
             again = await self._in_time(
-                lambda tell: self._replan(request, now, reason, tell, effects_of=first.selection), on_event
+                lambda tell: self._replan(request, now, reason, tell, effects_of=first.selection), on_event, turn
             )
         except TinyAgentError:
             return None  # the first plan's failure is the one that helps
@@ -411,9 +472,11 @@ class Pipeline:
         )
 
         def begun(written: Plan) -> None:
-            if on_beginning:
-                with suppress(TinyAgentError):  # the whole plan will tell
-                    on_beginning(elaborate(written, available, now))
+            with suppress(TinyAgentError):  # the whole plan will tell
+                draft = elaborate(written, available, now)
+                on_event(Drafted(draft))
+                if on_beginning:
+                    on_beginning(draft)
 
         surface = self._write(asked, on_event, begun) if asked.tools else ""
         written = ground(parse_plan(surface), available, request, now) if surface else Plan()
@@ -463,7 +526,7 @@ class Pipeline:
             approve,
             backend=self.config.backend,
             rules=self.config.approvals,
-            limits=Limits(limits.steps, limits.steps_per_app, limits.run_seconds),
+            limits=Limits(limits.steps, limits.steps_per_app, limits.run_seconds, limits.finish_seconds),
             choose=choose,
             on_start=lambda step: on_event(Started(step)),
             on_progress=lambda step, said: on_event(Progressed(step, said)),
@@ -471,11 +534,11 @@ class Pipeline:
             dry_run=dry_run,
         )
 
-    async def _in_time(self, work: Callable[[OnEvent], T], on_event: OnEvent) -> T:
-        """Have the planner work in a thread, within the time that the settings allow."""
+    async def _in_time(self, work: Callable[[OnEvent], T], on_event: OnEvent, turn: Turn = nullcontext) -> T:
+        """Have the planner work in a thread, within the time that the settings allow from the turn's beginning on."""
         seconds = self.config.limits.plan_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with turn(), asyncio.timeout(seconds):
                 return await _in_thread(work, on_event)
         except TimeoutError:
             raise PlannerError(
@@ -490,7 +553,7 @@ class Pipeline:
         if self.config.selection.route == "all":
             return Selector(self.tools, None)
         classifier = self._classifier if self.config.selection.route == "auto" else None
-        return Selector(self.tools, _LazyIndex(self.tools, classifier), classifier=classifier)
+        return Selector(self.tools, _LazyIndex(self.tools, lambda: classifier), classifier=classifier)
 
     @cached_property
     def _classifier(self) -> ToolClassifier:
@@ -514,10 +577,16 @@ class Pipeline:
 
 
 class _LazyIndex:
-    """The catalogue's index, loaded or built at the first search: with the classifier, most requests need none."""
+    """The catalogue's index, loaded or built at the first search: with the classifier, most requests need none.
 
-    def __init__(self, tools: Catalogue, encoder: Encoder | None) -> None:
-        self._tools, self._encoder = tools, encoder
+    Args:
+        tools: The catalogue.
+        encoder: Gives what embeds, or None for the index's own model.
+        keep: Whether it is kept on disk.
+    """
+
+    def __init__(self, tools: Catalogue, encoder: Callable[[], Encoder | None], *, keep: bool = True) -> None:
+        self._tools, self._encoder, self._keep = tools, encoder, keep
 
     def search(self, texts: Sequence[str]) -> Mapping[str, float]:
         return self._index.search(texts)
@@ -526,7 +595,10 @@ class _LazyIndex:
     def _index(self) -> ToolIndex:
         from index import Embedder, ToolIndex
 
-        return ToolIndex.load_or_build(self._tools, self._encoder or Embedder(), cache_path() / "index")
+        encoder = self._encoder() or Embedder()
+        if not self._keep:
+            return ToolIndex.build(self._tools, encoder)
+        return ToolIndex.load_or_build(self._tools, encoder, cache_path() / "index")
 
 
 def _checked(request: str) -> str:

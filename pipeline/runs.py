@@ -38,7 +38,7 @@ def list_(config: Config, limit: int, as_json: bool) -> None:
 
     records = Journal.of(config.data_dir).runs(limit)
     if as_json:
-        click.echo(json.dumps([_json(record) for record in records], ensure_ascii=False, indent=2))
+        click.echo(json.dumps([record_json(record) for record in records], ensure_ascii=False, indent=2))
         return
     table = Table("Run", "Status", "Request", box=None, pad_edge=False, header_style="bold")
     for record in records:
@@ -57,7 +57,7 @@ def show(config: Config, run: str, as_json: bool) -> None:
 
     record = Journal.of(config.data_dir).run(run)
     if as_json:
-        click.echo(json.dumps(_json(record), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(record_json(record), ensure_ascii=False, indent=2))
         return
     click.echo(f"{record.id}  {record.status}\n  {visible(record.request)}")
     for attempt in record.attempts:
@@ -158,7 +158,8 @@ def _status(step: StepRecord, record: RunRecord) -> str:
     return "in doubt" if step.in_doubt and record.status != "running" else step.status
 
 
-def _json(record: RunRecord) -> dict[str, Any]:
+def record_json(record: RunRecord) -> dict[str, Any]:
+    """Return what the journal knows of a run as a JSON object."""
     return {
         "run": record.id,
         "request": record.request,

@@ -155,13 +155,13 @@ def killed_at(transition: int, moment: str, data_dir: Path, now: datetime, pipel
         original, count = Journal._writing, 0
 
         @contextmanager
-        def writing(self: Journal) -> Iterator[sqlite3.Connection]:
+        def writing(self: Journal, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
             nonlocal count
             count += 1
             mine = count == transition
             if mine and moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            with original(self) as db:
+            with original(self, durable=durable) as db:
                 yield db
             if mine:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -62,7 +62,21 @@ def test_the_core_brings_no_torch(clean: Path, tmp_path: Path) -> None:
 
 
 def test_importing_the_package_loads_no_model_code() -> None:
-    heavy = {"torch", "llama_cpp", "faiss", "onnxruntime", "tokenizers", "transformers", "httpx", "numpy", "rich"}
+    heavy = {
+        "torch",
+        "fastapi",
+        "uvicorn",
+        "prometheus_client",
+        "opentelemetry",
+        "llama_cpp",
+        "faiss",
+        "onnxruntime",
+        "tokenizers",
+        "transformers",
+        "httpx",
+        "numpy",
+        "rich",
+    }
     code = "import sys, pipeline; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code, cwd=ROOT).split())
     assert not heavy & loaded
