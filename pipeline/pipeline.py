@@ -47,6 +47,7 @@ T = TypeVar("T")
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
 GRACE_S = 2.0  # that a planner has to stop when it is told to
+WARM_UP = "text Priya that I am late"  # a request that is selected for and never planned
 
 
 class RequestError(TinyAgentError):
@@ -341,6 +342,16 @@ class Pipeline:
         if isinstance(self.planner, Completer):
             return self.planner
         raise ConfigError("this planner cannot join", fix='set joiner = "plain", or a planner of kind "llama"')
+
+    def warm_up(self) -> None:
+        """Load the models, so that the next request does not wait for them; touches nothing of the user's.
+
+        Raises:
+            TinyAgentError: A model is not here, or is not what it should be.
+        """
+        selection = self._selector.select(WARM_UP)
+        asked = PlanRequest(WARM_UP, self.tools.only(selection.tools), self.config.instructions)
+        self.planner.count_tokens(self.planner.prompt(asked))
 
     def close(self) -> None:
         """Free the models."""
