@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import MissingExtra, TinyAgentError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.float32]
+Samples: TypeAlias = NDArray[np.float32]
 
 RATE = 16_000  # samples a second
 BLOCK_S = 60.0  # seconds that are decoded at a time

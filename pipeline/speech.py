@@ -19,16 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from pipeline.audio import RATE, Block, blocks
+from pipeline.audio import RATE, Block, Samples, blocks
 from pipeline.config import SpeechConfig
 from pipeline.errors import ConfigError, MissingExtra, TinyAgentError, did_you_mean
-
-if TYPE_CHECKING:
-    from pipeline.audio import Samples
 
 WINDOW_S = 30.0  # seconds that Whisper reads at a time
 VOICE = 0.5  # probability from which on a moment (32 ms) counts as speech; the loudest of our noises came to 0.37
