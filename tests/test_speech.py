@@ -36,7 +36,7 @@ from pipeline.speech import (
     prompt_of,
     windows,
 )
-from tests import espeak
+from benchmarks import espeak
 
 pytest.importorskip("faster_whisper", reason="the extra 'dev' brings faster-whisper")
 pytest.importorskip("espeakng_loader", reason="the extra 'dev' brings espeakng-loader")
