@@ -36,8 +36,14 @@ NO_SPEECH = 0.6  # probability of no speech, above which a segment must be the s
 SURE = -0.7  # mean log probability of a token from which on a segment is believed all the same
 LIKELY = -1.0  # mean log probability of a token below which no segment is believed
 REPETITIVE = 2.4  # compression ratio of a text above which it is a loop
-HINT_CHARACTERS = 400  # about half of the prompt that Whisper has room for (223 tokens)
-ECHO = 3  # words in a row that are all hints, and are taken for these and not for speech
+HINT_CHARACTERS = 400  # with `MANNER` about what Whisper has room for (223 tokens)
+ECHO = 3  # words in a row out of what the model was told, which are taken for that and not for speech
+# What requests are like, in English. It halves the word errors of a small model, and on noise has it write one of these, so
+# that it is told only when speech was heard without it.
+MANNER = (
+    "Text Sam that I'm on my way. Remind me on Monday at 8 to water the plants. "
+    "Email Kim and put dinner with Alex into my calendar. Open the file report.pdf."
+)
 
 
 class SpeechError(TinyAgentError):
@@ -149,9 +155,9 @@ class Transcriber:
                     spoken += len(window.samples) / RATE
                     if not wanted:
                         wanted, sureness = self.engine.language(window.samples)
-                    for segment in self.engine.hear(window.samples, wanted, prompt):
-                        placed = window.placed(segment)
-                        (believed if believable(segment, hints) else doubted).append(placed)
+                    kept, other = self._heard(window.samples, wanted, prompt, hints, first=not (believed or doubted))
+                    believed += map(window.placed, kept)
+                    doubted += map(window.placed, other)
                 if on_progress:
                     on_progress(seconds, window.total)
         text = " ".join(segment.text for segment in believed)
@@ -159,16 +165,29 @@ class Transcriber:
             text, wanted if text else "", sureness if text else 0.0, seconds, spoken, tuple(believed), tuple(doubted)
         )
 
+    def _heard(
+        self, samples: Samples, language: str, prompt: str, hints: Collection[str], *, first: bool
+    ) -> tuple[list[Segment], list[Segment]]:
+        """Return what is believed of what is heard, and what is not.
+
+        Where a recording begins, it is heard once more as a request, and so it is taken if the model is surer of it then.
+        """
+        written = self.engine.hear(samples, language, prompt)
+        believed = [segment for segment in written if believable(segment, hints)]
+        if believed and first and language == "en":
+            primed = self.engine.hear(samples, language, f"{prompt} {MANNER}".strip())
+            surer = primed and _sureness(primed) >= _sureness(believed)
+            if surer and all(believable(s, hints) and not _echoes(s.text, MANNER) for s in primed):
+                return primed, []
+        return believed, [segment for segment in written if segment not in believed]
+
     def has_speech(self, samples: Samples) -> list[tuple[float, float]]:
         """Return where there is speech, from second to second; for `pipeline.audio.record`."""
         return [(start / RATE, end / RATE) for start, end in voiced(samples)]
 
 
 def prompt_of(hints: Collection[str]) -> str:
-    """Return what the model is told to have been said before: the hints, as many as there is room for.
-
-    Names only. A prompt of example requests makes Whisper better at requests, and on noise has it write one of them.
-    """
+    """Return what the model is told to have been said before: the hints, as many as there is room for."""
     chosen, length = list[str](), 0
     for hint in dict.fromkeys(" ".join(hint.split()) for hint in hints):
         if hint and length + len(hint) + 2 <= HINT_CHARACTERS:
@@ -179,13 +198,29 @@ def prompt_of(hints: Collection[str]) -> str:
 
 def believable(segment: Segment, hints: Collection[str] = ()) -> bool:
     """Return whether a segment was said, as far as can be told, rather than invented."""
-    words = re.findall(r"\w+", segment.text.casefold())
-    known = {word for hint in hints for word in re.findall(r"\w+", hint.casefold())}
+    words = _words(segment.text)
+    known = {word for hint in hints for word in _words(hint)}
     if not words or (len(words) >= ECHO and known.issuperset(words)):
         return False
     if segment.log_probability < LIKELY or segment.compression > REPETITIVE:
         return False
     return segment.no_speech <= NO_SPEECH or segment.log_probability >= SURE
+
+
+def _sureness(segments: Collection[Segment]) -> float:
+    """Return the mean log probability of some segments, by their length."""
+    lengths = [max(segment.end - segment.start, 0.01) for segment in segments]
+    return sum(s.log_probability * length for s, length in zip(segments, lengths, strict=True)) / sum(lengths)
+
+
+def _echoes(text: str, told: str) -> bool:
+    """Return whether a text is a piece of what the model was told."""
+    words = _words(text)
+    return len(words) >= ECHO and f" {' '.join(words)} " in f" {' '.join(_words(told))} "
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 # ── where there is speech ────────────────────────────────────────────────────────────────────────────

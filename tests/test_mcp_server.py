@@ -175,33 +175,32 @@ def test_a_client_that_declines_gets_nothing_done(settings: Config, mode: str) -
     assert statuses(settings) == ["in part", "done", "declined"]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
+def test_only_a_plain_yes_is_one(settings: Config, mode: str) -> None:
+    answers = [
         ElicitResult(action="accept", content={"answer": False}),
         ElicitResult(action="accept", content={"answer": "yes"}),
         ElicitResult(action="accept"),
         ElicitResult(action="cancel"),
-    ],
-    ids=["no", "not a boolean", "nothing", "cancelled"],
-)
-def test_only_a_plain_yes_is_one(settings: Config, mode: str, answer: ElicitResult) -> None:
-    called(settings, mode, TEXT, Person(answer))
+    ]
+
+    async def main() -> None:
+        person = Person()
+        async with Client(parameters(settings), mode=mode, elicitation_callback=person) as client:
+            for answer in answers:
+                person.answer = answer
+                await client.call_tool("run", {"request": TEXT})
+
+    asyncio.run(main())
     assert not sent(settings)
 
 
-def test_a_client_that_cannot_ask_gets_no_effects_but_reads(settings: Config, mode: str) -> None:
-    result = called(settings, mode, TEXT, None)
-    assert not sent(settings)
+def test_a_client_that_cannot_ask_gets_no_effects_whatever_rules_the_user_has(settings: Config, mode: str) -> None:
+    lax = settings.model_copy(update={"approvals": (Rule.model_validate({"do": "allow", "tool": "send_sms"}),)})
+    result = called(lax, mode, TEXT, None)
+    assert not sent(lax)
     assert [step["status"] for step in result.structured_content["steps"]] == ["done", "declined"]
     assert "nobody was there to approve it" in result.structured_content["steps"][1]["error"]
     assert not result.structured_content["complete"]
-
-
-def test_a_rule_of_the_users_spares_a_client_no_question(settings: Config, mode: str) -> None:
-    lax = settings.model_copy(update={"approvals": (Rule.model_validate({"do": "allow", "tool": "send_sms"}),)})
-    called(lax, mode, TEXT, None)
-    assert not sent(lax)
 
 
 def test_a_client_is_told_how_a_run_goes_on(settings: Config, mode: str) -> None:
@@ -222,20 +221,21 @@ def test_a_client_is_told_how_a_run_goes_on(settings: Config, mode: str) -> None
 
 def test_a_client_that_goes_while_it_is_asked_gets_nothing_done(settings: Config, mode: str) -> None:
     async def main() -> None:
-        async with Client(parameters(settings), mode=mode, elicitation_callback=person) as client:
-            await client.call_tool("run", {"request": TEXT})
+        asked = asyncio.Event()
 
-    class Gone(Exception):
-        pass
+        async def wait() -> None:
+            asked.set()
+            await asyncio.Event().wait()
 
-    async def leave() -> None:
-        raise Gone
+        async with Client(parameters(settings), mode=mode, elicitation_callback=Person(YES, wait)) as client:
+            call = asyncio.create_task(client.call_tool("run", {"request": TEXT}))
+            await asked.wait()
+            call.cancel()
+            await asyncio.wait([call])
 
-    person = Person(YES, on_asked=leave)
-    with pytest.raises(BaseException):  # noqa: B017 - as the client has it, of several kinds
-        asyncio.run(asyncio.wait_for(main(), 30))
-    assert person.asked and not sent(settings)
-    assert statuses(settings) in (["interrupted", "done", "not begun"], ["in part", "done", "declined"])
+    asyncio.run(main())
+    assert not sent(settings)
+    assert statuses(settings) == ["interrupted", "done", "not begun"]
 
 
 def test_a_client_that_goes_in_the_middle_leaves_a_whole_journal(settings: Config, mode: str, tmp_path: Path) -> None:

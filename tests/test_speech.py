@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import espeak
 from pipeline import speech as speech_module
 from pipeline.audio import RATE, AudioError, Samples, blocks, microphone, record
 from pipeline.cli import cli
@@ -25,6 +26,7 @@ from pipeline.config import Config, SpeechConfig
 from pipeline.errors import ConfigError, MissingExtra
 from pipeline.listen import names
 from pipeline.speech import (
+    MANNER,
     WINDOW_S,
     FasterWhisper,
     MissingWeights,
@@ -36,7 +38,6 @@ from pipeline.speech import (
     prompt_of,
     windows,
 )
-from benchmarks import espeak
 
 pytest.importorskip("faster_whisper", reason="the extra 'dev' brings faster-whisper")
 pytest.importorskip("espeakng_loader", reason="the extra 'dev' brings espeakng-loader")
@@ -144,6 +145,38 @@ def test_what_the_model_invents_on_noise_is_not_believed(settings: SpeechConfig)
 )
 def test_what_is_believed(segment: Segment, believed: bool) -> None:
     assert believable(segment, ["Priya Nair", "Omar Haddad"]) is believed
+
+
+class Scripted:
+    """An engine that hears one thing plainly, and another when it is told what requests are like."""
+
+    def __init__(self, plain: Segment, primed: Segment) -> None:
+        self.plain, self.primed, self.prompts = plain, primed, list[str]()
+
+    def language(self, samples: Samples) -> tuple[str, float]:
+        return "en", 0.9
+
+    def hear(self, samples: Samples, language: str, prompt: str) -> list[Segment]:
+        self.prompts.append(prompt)
+        return [self.primed if MANNER in prompt else self.plain]
+
+
+@pytest.mark.parametrize(
+    ("plain", "primed", "text"),
+    [
+        ((-0.5, "Next Priya"), (-0.3, "Text Priya"), "Text Priya"),
+        ((-0.3, "Mix Priya"), (-0.5, "Text Priya"), "Mix Priya"),
+        ((-0.5, "I'm on the way"), (-0.1, "Text Sam that I'm on my way."), "I'm on the way"),
+        ((-1.2, "Thank you"), (-0.1, "Text Priya"), ""),
+    ],
+    ids=["surer as a request", "surer plainly", "an example", "nothing plainly"],
+)
+def test_it_is_heard_as_a_request_only_if_something_is_heard_and_surer(
+    plain: tuple[float, str], primed: tuple[float, str], text: str
+) -> None:
+    engine = Scripted(*(Segment(0, 2, words, log, 0.1, 0.8) for log, words in (plain, primed)))
+    assert Transcriber(engine=engine).transcribe(spoken(CALL), hints=["Priya"]).text == text
+    assert engine.prompts == ["Priya."] + ["Priya. " + MANNER] * (plain[0] > -1)
 
 
 def test_hints_are_as_many_as_the_model_has_room_for() -> None:
