@@ -134,7 +134,7 @@ def _length(container: Any, stream: Any) -> float | None:
 
 
 def _as_float(samples: NDArray[np.int16]) -> Samples:
-    return samples.astype(np.float32) / 32768
+    return samples.astype(np.float32) / np.float32(32768)
 
 
 # ── the microphone ───────────────────────────────────────────────────────────────────────────────────

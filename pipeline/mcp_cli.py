@@ -93,12 +93,12 @@ def import_mcp(
         if only and defined.name not in only:
             continue
         if defined.name in before:
-            path, spec = before[defined.name]
-            same = defined.digest == spec.implementation.mcp.digest
+            path, accepted = before[defined.name]
+            same = defined.digest == accepted
             click.echo(f"{path}: {'unchanged' if same else 'CHANGED on the server'}")
             if not same:
                 changed += 1
-                click.echo(visible(difference(path, spec.implementation.mcp.digest, defined)))
+                click.echo(visible(difference(path, accepted, defined)))
             continue
         try:
             name = free_name(defined, app, taken)
@@ -164,10 +164,10 @@ def _specs(folder: Path) -> dict[Path, ToolSpec]:
     return {path: load_spec(path) for path in sorted(folder.glob("*.y*ml"))} if folder.is_dir() else {}
 
 
-def _imported(folder: Path, command: tuple[str, ...]) -> dict[str, tuple[Path, ToolSpec]]:
-    """Return the specs of a folder that were imported from a server, by what the server calls its tool."""
+def _imported(folder: Path, command: tuple[str, ...]) -> dict[str, tuple[Path, str]]:
+    """Return the specs of a folder that were imported from a server, with their digests, by what the server calls its tool."""
     return {
-        spec.implementation.mcp.tool: (path, spec)
+        spec.implementation.mcp.tool: (path, spec.implementation.mcp.digest)
         for path, spec in _specs(folder).items()
         if isinstance(spec.implementation, McpTool)
         and spec.implementation.mcp.digest

@@ -277,7 +277,7 @@ class _Runs:
 
 def _can_answer(ctx: Context[Any, Any]) -> bool:
     """Whether the client asks its user on our behalf: in a form, which is also what it means if it does not say how."""
-    can = ctx.client_capabilities and ctx.client_capabilities.elicitation
+    can = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
     return can is not None and (can.form is not None or can.url is None)
 
 

@@ -290,7 +290,7 @@ def test_the_command_serves_the_real_pipeline(config: Config, mode: str) -> None
     async def main() -> None:
         async with Client(server, mode=mode, elicitation_callback=person) as client:
             result = await client.call_tool("run", {"request": "Text Priya that I'm ten minutes late"})
-            assert result.structured_content["complete"], result
+            assert not result.is_error and result.structured_content["complete"], result.content
 
     asyncio.run(main())
     assert len(sent(config)) == len(person.asked) == 1

@@ -122,9 +122,7 @@ def test_a_minute_of_silence_or_noise_is_nothing_heard(sound: Samples) -> None:
 def test_what_the_model_invents_on_noise_is_not_believed(settings: SpeechConfig) -> None:
     """As if the detector of speech had failed: what Whisper itself says of its words is enough."""
     engine = FasterWhisper(settings)
-    written = [
-        s for colour in (0, 0.5, 1) for s in engine.hear(noise(8, colour, 0.3), "en", prompt_of(["Priya", "Omar"]))
-    ]
+    written = engine.hear(noise(8, 0.5, 0.3), "en", prompt_of(["Priya", "Omar"]))
     assert written, "on noise, Whisper writes something"
     assert not [s.text for s in written if believable(s, ["Priya", "Omar"])]
 
