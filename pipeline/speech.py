@@ -91,6 +91,11 @@ class Transcript:
 class Engine(Protocol):
     """A speech model. Its methods are called by one thread at a time."""
 
+    @property
+    def languages(self) -> Collection[str]:
+        """The languages that it knows, by ISO 639-1."""
+        ...
+
     def language(self, samples: Samples) -> tuple[str, float]:
         """Return the language that is spoken and its probability."""
         ...
@@ -143,6 +148,7 @@ class Transcriber:
             AudioError: The recording cannot be read.
             MissingExtra: The extra `voice` is not installed.
             SpeechError: The model is not here or does not work.
+            ConfigError: It does not know the language, or there is no such model.
         """
         believed: list[Segment] = []
         doubted: list[Segment] = []
@@ -155,6 +161,11 @@ class Transcriber:
                     spoken += len(window.samples) / RATE
                     if not wanted:
                         wanted, sureness = self.engine.language(window.samples)
+                    elif wanted not in self.engine.languages:
+                        raise ConfigError(
+                            f"the model {self._config.model} does not know the language {wanted!r}",
+                            fix=f"it knows {', '.join(sorted(self.engine.languages))}",
+                        )
                     kept, other = self._heard(window.samples, wanted, prompt, hints, first=not (believed or doubted))
                     believed += map(window.placed, kept)
                     doubted += map(window.placed, other)
@@ -336,6 +347,11 @@ class OpenAIWhisper:
             raise SpeechError(f"{path} is no Whisper checkpoint: {_line(error)}", fix="fetch it again") from error
         self._whisper = whisper
 
+    @property
+    def languages(self) -> Collection[str]:
+        """The languages that it knows."""
+        return self._whisper.tokenizer.LANGUAGES.keys() if self._model.is_multilingual else {"en"}
+
     def language(self, samples: Samples) -> tuple[str, float]:
         """Return the language that is spoken and its probability."""
         if not self._model.is_multilingual:
@@ -350,7 +366,7 @@ class OpenAIWhisper:
         said = self._whisper.transcribe(
             self._model,
             samples,
-            language=language if self._model.is_multilingual else "en",
+            language=language,
             initial_prompt=prompt or None,
             temperature=0.0,  # what is unsure is left out, not guessed at anew
             beam_size=5,
@@ -394,6 +410,11 @@ class FasterWhisper:
                 f"{path} cannot be loaded: {_line(error)}", fix="fetch it again, or set speech.device"
             ) from error
 
+    @property
+    def languages(self) -> Collection[str]:
+        """The languages that it knows."""
+        return self._model.supported_languages
+
     def language(self, samples: Samples) -> tuple[str, float]:
         """Return the language that is spoken and its probability."""
         if not self._model.model.is_multilingual:
@@ -405,7 +426,7 @@ class FasterWhisper:
         """Return what is said."""
         said, _ = self._model.transcribe(
             samples,
-            language=language if self._model.model.is_multilingual else "en",
+            language=language,
             initial_prompt=prompt or None,
             temperature=0.0,
             beam_size=5,

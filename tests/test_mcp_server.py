@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -278,6 +280,38 @@ def test_an_answer_counts_once(settings: Config, mode: str) -> None:
 
     asyncio.run(main())
     assert len(sent(settings)) == 1
+
+
+def test_sigterm_in_the_middle_leaves_a_whole_journal(settings: Config, mode: str, tmp_path: Path) -> None:
+    """Spoken to by hand, since the official client keeps its server's process to itself."""
+    if mode != "legacy":
+        pytest.skip("one form is enough")
+    os.mkfifo(tmp_path / "bell")
+    command = [sys.executable, "-c", SERVER, settings.model_dump_json()]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    ) as server:
+        assert server.stdin and server.stdout
+
+        def send(**message: Any) -> None:
+            assert server.stdin
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            server.stdin.flush()
+
+        client = {"clientInfo": {"name": "test", "version": "1"}, "capabilities": {"elicitation": {}}}
+        send(id=1, method="initialize", params={"protocolVersion": "2025-06-18", **client})
+        send(method="notifications/initialized")
+        send(id=2, method="tools/call", params={"name": "run", "arguments": {"request": SLOW}})
+        while "ring_bell" not in (asked := server.stdout.readline()):
+            if '"elicitation/create"' in asked:
+                send(id=json.loads(asked)["id"], result={"action": "cancel"})
+        send(id=json.loads(asked)["id"], result={"action": "accept", "content": {"answer": True}})
+        (tmp_path / "bell").read_text()  # until it rings
+        server.terminate()
+        assert server.wait(30) == -signal.SIGTERM
+    [record] = Journal.of(settings.data_dir).runs(5)
+    assert record.status != "running"
+    assert next(step for step in record.steps if step.tool == "ring_bell").in_doubt
 
 
 @pytest.mark.model

@@ -68,6 +68,8 @@ def transcriber(settings: SpeechConfig) -> Transcriber:
 class NoEngine:
     """An engine that nothing may reach."""
 
+    languages = ("en",)
+
     def language(self, samples: Samples) -> tuple[str, float]:
         raise AssertionError
 
@@ -101,6 +103,11 @@ def test_a_spoken_request_is_transcribed(transcriber: Transcriber) -> None:
     assert (heard.language, heard.language_probability) == ("en", 1.0)
     assert 0 < heard.speech_seconds <= heard.seconds < 6
     assert heard.why_nothing == ""
+
+
+def test_a_language_that_the_model_does_not_know_is_an_error(transcriber: Transcriber) -> None:
+    with pytest.raises(ConfigError, match=r"does not know the language 'pt' \(it knows en\)"):
+        transcriber.transcribe(spoken(CALL), language="pt")
 
 
 def test_a_name_of_the_address_book_is_heard_with_its_spelling(transcriber: Transcriber) -> None:
@@ -147,6 +154,8 @@ def test_what_is_believed(segment: Segment, believed: bool) -> None:
 
 class Scripted:
     """An engine that hears one thing plainly, and another when it is told what requests are like."""
+
+    languages = ("en",)
 
     def __init__(self, plain: Segment, primed: Segment) -> None:
         self.plain, self.primed, self.prompts = plain, primed, list[str]()
