@@ -389,7 +389,7 @@ class OpenAIWhisper:
 
 
 class FasterWhisper:
-    """Whisper in CTranslate2, about four times as fast on a CPU; its weights are folders."""
+    """Whisper in CTranslate2, by its authors' measure up to four times as fast; its weights are folders."""
 
     def __init__(self, config: SpeechConfig) -> None:
         try:
@@ -413,7 +413,8 @@ class FasterWhisper:
     @property
     def languages(self) -> Collection[str]:
         """The languages that it knows."""
-        return self._model.supported_languages
+        known: list[str] = self._model.supported_languages
+        return known
 
     def language(self, samples: Samples) -> tuple[str, float]:
         """Return the language that is spoken and its probability."""
