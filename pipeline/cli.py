@@ -1,5 +1,6 @@
-"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, `serve` of `pipeline.service`, and
-`corpus | train | eval` of `training.cli`.
+"""The command line: `tinyagent run | plan | select | tools | models | init`; others live in modules of their own, `listen` in
+`pipeline.listen`, `runs` in `pipeline.runs`, `serve` in `pipeline.service`, `mcp` and `tools import` in `pipeline.mcp_cli`, `corpus | train |
+eval` in `training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
 them to standard error; `--json` prints one JSON document. Exit status: 0 done, 1 not done, 2 wrong usage or settings, 3
@@ -12,10 +13,10 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -60,16 +61,16 @@ def main() -> None:
 
 
 class _Group(click.Group):
-    """Commands, some of which are imported only when they are named or listed."""
+    """Commands, some of which are imported only when they are named or listed.
 
-    elsewhere: ClassVar = {
-        "runs": "pipeline.runs:runs",
-        "doctor": "pipeline.doctor:doctor",
-        "serve": "pipeline.service.commands:serve",
-        "corpus": "training.cli:corpus",
-        "train": "training.cli:train",
-        "eval": "training.cli:eval_",
-    }
+    Args:
+        elsewhere: Where these are, by name: "module:command".
+        rest: As of any group.
+    """
+
+    def __init__(self, *, elsewhere: Mapping[str, str], **rest: Any) -> None:
+        super().__init__(**rest)
+        self.elsewhere = elsewhere
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, our own first."""
@@ -84,7 +85,20 @@ class _Group(click.Group):
         return command
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    elsewhere={
+        "listen": "pipeline.listen:listen",
+        "runs": "pipeline.runs:runs",
+        "mcp": "pipeline.mcp_cli:mcp",
+        "doctor": "pipeline.doctor:doctor",
+        "serve": "pipeline.service.commands:serve",
+        "corpus": "training.cli:corpus",
+        "train": "training.cli:train",
+        "eval": "training.cli:eval_",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="tinyagent-edge", prog_name="tinyagent")
 def cli() -> None:
     """Turn a request in plain words into an executed plan, on this machine.
@@ -175,9 +189,24 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
 
     Where nobody sits at the terminal, writes and sends are declined unless --yes is given.
     """
+    from pipeline.pipeline import Pipeline
+
+    return do(Pipeline(config), request, now, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def do(
+    pipeline: Pipeline,
+    request: str,
+    now: datetime | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    facts: Mapping[str, Any] | None = None,
+) -> int:
+    """Run a request on the terminal, print what came of it, and return the exit status; `facts` stand first in the JSON."""
     from pipeline.effects import decline_all
     from pipeline.events import ignore
-    from pipeline.pipeline import Pipeline
     from pipeline.terminal import RunView, TerminalChooser, can_ask, visible
 
     terminal = console()
@@ -185,9 +214,9 @@ def run(config: Config, request: str, now: datetime | None, yes: bool, dry_run: 
     approve = approver(yes, terminal, shown)
     choose = TerminalChooser(terminal, shown.hold) if can_ask() else None
     view = ignore if as_json else shown
-    result = Pipeline(config).run(request, now, approve=approve, choose=choose, on_event=view, dry_run=dry_run)
+    result = pipeline.run(request, now, approve=approve, choose=choose, on_event=view, dry_run=dry_run)
     if as_json:
-        click.echo(json.dumps(_result_json(request, result), ensure_ascii=False, indent=2))
+        click.echo(json.dumps({**(facts or {}), **_result_json(request, result)}, ensure_ascii=False, indent=2))
     else:
         terminal.print("[bold]Answer[/]")
         click.echo(visible(result.answer.text))
@@ -349,9 +378,9 @@ def exit_status(outcomes: Sequence[Outcome], complete: bool) -> int:
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@cli.group()
+@cli.group(cls=_Group, elsewhere={"import": "pipeline.mcp_cli:import_"})
 def tools() -> None:
-    """List, check and make tool specs."""
+    """List, check, make and import tool specs."""
 
 
 @tools.command("list")

@@ -63,6 +63,17 @@ class SelectionConfig(_Section):
     miss_rate: Annotated[float, Field(gt=0, lt=1)] = 0.02  # share of requests that may lack a needed tool
 
 
+class SpeechConfig(_Section):
+    """What hears."""
+
+    engine: Literal["openai-whisper", "faster-whisper"] = "openai-whisper"
+    model: str = "base"  # a name up to "large-v3"; a checkpoint NAME.pt of openai-whisper, a folder of faster-whisper
+    language: str = ""  # ISO 639-1; "" is the one that is heard
+    hints: bool = True  # whether the names of the address book are given to the model
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0  # 0 leaves it to the engine
+
+
 class LimitsConfig(_Section):
     """How much runs at a time, and for how long."""
 
@@ -108,6 +119,7 @@ class Config(_Section):
     planner: PlannerConfig = PlannerConfig()
     writer: WriterConfig = WriterConfig()
     selection: SelectionConfig = SelectionConfig()
+    speech: SpeechConfig = SpeechConfig()
     limits: LimitsConfig = LimitsConfig()
     service: ServiceConfig = ServiceConfig()
     approvals: tuple[Rule, ...] = ()  # on what is asked about; the first that fits counts
@@ -169,6 +181,7 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
             "planner": PlannerConfig,
             "writer": WriterConfig,
             "selection": SelectionConfig,
+            "speech": SpeechConfig,
             "limits": LimitsConfig,
             "service": ServiceConfig,
             "approvals": Rule,

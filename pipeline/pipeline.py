@@ -60,6 +60,7 @@ Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]  # entered w
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
 GRACE_S = 2.0  # that a planner has to stop when it is told to
+WARM_UP = "text Priya that I am late"  # a request that is selected for and never planned
 
 
 class RequestError(TinyAgentError):
@@ -396,18 +397,23 @@ class Pipeline:
         return Pipeline(self.config, planner=self.planner, selector=selector, tools=tools)
 
     async def aload(self, turn: Turn = nullcontext) -> None:
-        """Load the models now instead of at the first request.
+        """Load the models now instead of at the first request. See `warm_up`.
 
         Raises:
             TinyAgentError: One is not here, or cannot be loaded.
         """
-
-        def load(_: OnEvent) -> None:
-            self.select("hello")
-            self.planner.count_tokens("")
-
         async with turn():
-            await _in_thread(load, ignore)
+            await _in_thread(lambda _: self.warm_up(), ignore)
+
+    def warm_up(self) -> None:
+        """Load the models, so that the next request does not wait for them; touches nothing of the user's.
+
+        Raises:
+            TinyAgentError: A model is not here, or is not what it should be.
+        """
+        selection = self._selector.select(WARM_UP)
+        asked = PlanRequest(WARM_UP, self.tools.only(selection.tools), self.config.instructions)
+        self.planner.count_tokens(self.planner.prompt(asked))
 
     def close(self) -> None:
         """Free the models."""

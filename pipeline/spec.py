@@ -281,6 +281,8 @@ class McpServer(_Model):
 
     command: Words  # starts the server, which then speaks on its input and output
     tool: Annotated[str, Field(min_length=1)]
+    # SHA-256, in hexadecimal, of what the server says of its tool (`pipeline.tools.mcp.Definition`): with another, it is refused.
+    digest: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @field_validator("command")
     @classmethod

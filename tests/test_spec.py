@@ -435,7 +435,7 @@ WRONG = {
     ),
     "a misspelt field of an MCP server": (
         change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [my-server], tol: ping}"),
-        "14: implementation.mcp.tol: there is no such field; there are command, tool (did you mean 'tool'?)",
+        "14: implementation.mcp.tol: there is no such field; there are command, tool, digest (did you mean 'tool'?)",
     ),
     "a field beside an MCP server": (
         change('command: [ping, "-c{count}", "{host}"]', "mcp: {command: [my-server], tool: ping}") + "  env: {}\n",

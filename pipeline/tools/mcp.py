@@ -1,22 +1,27 @@
-"""Calls a tool of an MCP server: the server's command and a call's arguments → the tool's text.
+"""Calls a tool of an MCP server: the server's command and a call's arguments → the tool's text; and lists a server's tools.
 
 The server is a program that speaks the Model Context Protocol on its standard input and output, one JSON message a line
 (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio). It is started for one call and ended after
-it: no call meets what an earlier one left in memory. The package `mcp` knows the messages. The process is ours: a call is
+it: no call meets what an earlier one left in memory. A tool whose spec has a digest is only called if the server still says of it what
+it said when the tool was imported. The package `mcp` knows the messages. The process is ours: a call is
 cancelled as any asyncio task is, at any moment and more than once, and must leave nothing running.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from pipeline.errors import MissingExtra
 from pipeline.spec import McpServer
@@ -26,10 +31,56 @@ from pipeline.tools.invoke import GRACE_S, end, last_line, signal_group
 if TYPE_CHECKING:
     from mcp import ClientSession
     from mcp.shared.message import SessionMessage
-    from mcp_types import CallToolResult
+    from mcp_types import CallToolResult, Tool
+
+T = TypeVar("T")
 
 LONGEST = 32 * 2**20  # bytes of a message; a picture comes on one line
 STRAY = 100  # lines that are no messages, after which what speaks is no MCP server
+PAGES = 100  # of a server's list of tools; one with more does not come to an end
+LIST_S = 30.0  # seconds in which a server lists its tools
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a server says of one of its tools, as far as it bears on what the tool does and how it is called."""
+
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]  # JSON Schema of the arguments
+    output_schema: Mapping[str, Any] | None = None
+    annotations: Mapping[str, Any] = field(default_factory=dict)  # hints: readOnlyHint, destructiveHint, …
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it, in hexadecimal."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Changed(ToolError):
+    """A server says something else of its tool than what was accepted."""
+
+
+async def definitions(command: tuple[str, ...]) -> tuple[str, list[Definition]]:
+    """Start a server and return its name and its tools, in its order.
+
+    Raises:
+        MissingExtra: The package `mcp` is not installed.
+        ToolError: The server cannot be started, does not speak the protocol, or does not answer in time.
+    """
+    server, program = McpServer(command=command, tool="*"), command[0]
+    with TemporaryFile() as errors:
+        try:
+            async with asyncio.timeout(LIST_S), _session(program, server, errors) as (session, lines):
+                found = await _talked(program, server, session, lines, errors, _listed)
+                name = session.server_info.name if session.server_info else ""
+        except TimeoutError:
+            raise Unreachable(
+                f"{program} does not list its tools within {LIST_S:g} s", fix="see whether it starts"
+            ) from None
+    if isinstance(found, ToolError):
+        raise found
+    return name, found
 
 
 async def call(tool: str, server: McpServer, arguments: Mapping[str, object]) -> str:
@@ -52,22 +103,32 @@ async def call(tool: str, server: McpServer, arguments: Mapping[str, object]) ->
         ToolError: Its tool failed, or it refused the call.
     """
     try:
+        json.dumps(dict(arguments), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # a lone surrogate
+        raise InvalidArgument(f"{tool}: an argument cannot be sent: {error}") from error
+    with TemporaryFile() as errors:
+        async with _session(tool, server, errors) as (session, lines):
+            talk = partial(_called, tool, server, arguments)
+            answer = await _talked(tool, server, session, lines, errors, talk)
+    if isinstance(answer, ToolError):
+        raise answer
+    return answer
+
+
+@asynccontextmanager
+async def _session(tool: str, server: McpServer, errors: IO[bytes]) -> AsyncIterator[tuple[ClientSession, _Lines]]:
+    """Start a server and open a session with it."""
+    try:
         from mcp import ClientSession  # takes longer to import than all the rest
         from mcp_types import Implementation
     except ImportError as error:
         raise MissingExtra("mcp", "mcp") from error
-    try:
-        json.dumps(dict(arguments), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:  # a lone surrogate
-        raise InvalidArgument(f"{tool}: an argument cannot be sent: {error}") from error
     name = Implementation(name="tinyagent-edge", version=version("tinyagent-edge"))
-    with TemporaryFile() as errors:
-        async with _started(tool, server, errors) as lines:
-            async with ClientSession(lines, lines, client_info=name) as session:
-                answer = await _ask(tool, server, arguments, session, lines, errors)
-            if isinstance(answer, ToolError):
-                raise answer
-    return answer
+    async with (
+        _started(tool, server, errors) as lines,
+        ClientSession(lines, lines, client_info=name) as session,
+    ):
+        yield session, lines
 
 
 @asynccontextmanager
@@ -174,25 +235,22 @@ class _Lines:
         await self.aclose()
 
 
-async def _ask(
+async def _talked(
     tool: str,
     server: McpServer,
-    arguments: Mapping[str, object],
     session: ClientSession,
     lines: _Lines,
     errors: IO[bytes],
-) -> str | ToolError:
-    """Greet the server and call its tool. An error is returned: raised within the session, it would come out in a group."""
+    talk: Callable[[ClientSession], Awaitable[T | ToolError]],
+) -> T | ToolError:
+    """Greet the server and talk with it. An error is returned: raised within the session, it would come out in a group."""
     from mcp import MCPError
-    from mcp_types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams, CallToolResult
+    from mcp_types import CONNECTION_CLOSED
 
     program = server.command[0]
-    call = CallToolRequest(params=CallToolRequestParams(name=server.tool, arguments=dict(arguments)))
     try:
         await _greet(session)
-        # Not `session.call_tool`, which afterwards asks for the list of tools to check the result against: with the effect
-        # done and the result there, another question could only lose it.
-        return _output(tool, await session.send_request(call, CallToolResult))
+        return await talk(session)
     except MCPError as error:
         said = _first_line(error.message)
         if lines.called and not (lines.ended and error.code == CONNECTION_CLOSED):
@@ -211,6 +269,70 @@ async def _ask(
     if lines.called:
         return InDoubt(f"{tool}: {wrong}", fix="it may have done what was asked: look before trying again")
     return Unreachable(f"{tool}: {wrong}", fix="check 'command' in the tool's spec")
+
+
+async def _called(
+    tool: str, server: McpServer, arguments: Mapping[str, object], session: ClientSession
+) -> str | ToolError:
+    """Call the server's tool, if it is still what was accepted."""
+    from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
+
+    if server.digest:
+        defined = next((found for found in await _listed(session) if found.name == server.tool), None)
+        if defined is None or defined.digest != server.digest:
+            gone = "is not offered any more" if defined is None else "is described otherwise than when it was accepted"
+            return Changed(
+                f"{tool}: the tool {server.tool!r} of {server.command[0]} {gone}",
+                fix="'tinyagent tools import mcp --accept' and the spec's path shows the change and accepts it",
+            )
+        arguments = as_wanted(arguments, defined.input_schema)
+    call = CallToolRequest(params=CallToolRequestParams(name=server.tool, arguments=dict(arguments)))
+    # Not `session.call_tool`, which afterwards asks for the list of tools to check the result against: with the effect
+    # done and the result there, another question could only lose it.
+    return _output(tool, await session.send_request(call, CallToolResult))
+
+
+async def _listed(session: ClientSession) -> list[Definition]:
+    """Return what the server says of its tools."""
+    from mcp_types import ListToolsRequest, ListToolsResult, PaginatedRequestParams
+
+    found: list[Definition] = []
+    cursor = None
+    for _ in range(PAGES):
+        params = PaginatedRequestParams(cursor=cursor) if cursor else None
+        page = await session.send_request(ListToolsRequest(params=params), ListToolsResult)
+        found += map(_definition, page.tools)
+        if not (cursor := page.next_cursor):
+            return found
+    raise ValueError(f"its list of tools has more than {PAGES} pages")
+
+
+def _definition(tool: Tool) -> Definition:
+    hints = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else {}
+    return Definition(tool.name, tool.description or "", tool.input_schema, tool.output_schema, hints)
+
+
+def as_wanted(arguments: Mapping[str, object], schema: Mapping[str, Any]) -> dict[str, object]:
+    """Return arguments as a tool's JSON Schema wants them.
+
+    What was not said and need not be is left out, unless the schema has a default; dates and times take the forms of RFC 3339,
+    with the local zone.
+    """
+    properties, needed = schema.get("properties", {}), schema.get("required", ())
+    wanted: dict[str, object] = {}
+    for name, value in arguments.items():
+        declared = properties.get(name)
+        declared = declared if isinstance(declared, dict) else {}
+        if value in ("", 0, []) and name not in needed and declared.get("default") is None:
+            continue
+        match declared.get("format"), value:
+            case "date-time", str(text) if text:
+                wanted[name] = datetime.fromisoformat(text).astimezone().isoformat()
+            case "date", str(text):
+                wanted[name] = text[:10]
+            case _:
+                wanted[name] = value
+    return wanted
 
 
 async def _greet(session: ClientSession) -> None:

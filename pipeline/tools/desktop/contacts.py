@@ -97,6 +97,15 @@ def own_card(data_dir: Path) -> Contact | None:
     return next(iter(_read_cards(path)), None) if store.is_file(path) else None
 
 
+def everybody(data_dir: Path) -> list[Contact]:
+    """Return all contacts but the user's own card.
+
+    Raises:
+        Unavailable: There are no readable contacts.
+    """
+    return _load(data_dir)[0]
+
+
 def _look_up(ctx: ToolContext, name: str, field: str, what: str) -> str:
     query = required_line(name, "name")
     people, me = _load(ctx)
