@@ -1,4 +1,4 @@
-"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, `serve` of `pipeline.service`, and
+"""The command line: `tinyagent run | plan | select | tools | models | init`, `runs` of `pipeline.runs`, `serve | page` of `pipeline.service`, and
 `corpus | train | eval` of `training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
@@ -66,6 +66,7 @@ class _Group(click.Group):
         "runs": "pipeline.runs:runs",
         "doctor": "pipeline.doctor:doctor",
         "serve": "pipeline.service.commands:serve",
+        "page": "pipeline.service.commands:page",
         "corpus": "training.cli:corpus",
         "train": "training.cli:train",
         "eval": "training.cli:eval_",
