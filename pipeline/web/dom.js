@@ -16,7 +16,7 @@ function filled(element, attributes, children) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : visible(value));
   }
-  element.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false)
+  element.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false)
     .map((c) => (c instanceof Node ? c : document.createTextNode(visible(c)))));
   return element;
 }
@@ -39,9 +39,21 @@ export function set(element, text) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
+const SAY_MS = 300; // in which what is to be said is gathered, since a new text cuts off the one before
+let toSay = [];
+
 /** Have a screen reader say something: when it comes to it, or at once. */
 export function say(text, { urgent = false } = {}) {
-  $(urgent ? 'urgent' : 'said').textContent = visible(text);
+  if (urgent) {
+    $('urgent').textContent = visible(text);
+    return;
+  }
+  toSay.push(visible(text));
+  if (toSay.length > 1) return;
+  setTimeout(() => {
+    $('said').textContent = toSay.join(' ');
+    toSay = [];
+  }, SAY_MS);
 }
 
 export function seconds(value) {

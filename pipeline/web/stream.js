@@ -48,7 +48,7 @@ export async function follow({ request, id, onEvent, onLost = () => {}, onBack =
         tries = 0;
         if (event.id <= last) continue;
         last = event.id;
-        onEvent(event);
+        queueMicrotask(() => onEvent(event)); // what goes wrong in there is no fault of the connection
         if (ENDS.has(event.kind)) return;
       }
     } catch (error) {
