@@ -60,7 +60,7 @@ class Visit:
     def run(self, request: str) -> None:
         self.page.get_by_label("What shall be done?").fill(request)
         self.page.keyboard.press("Enter")
-        expect(self.page.get_by_role("heading", level=2, name=shown(request))).to_be_visible()
+        expect(self.page.locator("#run-title")).to_have_text(request)
 
     @property
     def phase(self) -> Locator:
@@ -76,10 +76,6 @@ class Visit:
         self.button("Accept").wait_for()
         self.page.wait_for_timeout(600)  # what is pressed at once is not taken for an answer
         self.button("Accept").click()
-
-
-def shown(text: str) -> re.Pattern[str]:
-    return re.compile(re.escape(text[:60]))
 
 
 def visiting(chromium: Browser, url: str, folder: Path, **options: Any) -> Iterator[Visit]:
@@ -138,13 +134,17 @@ def test_a_request_is_planned_asked_about_and_done(visit: Visit, tmp_path: Path)
 
 def test_a_yes_is_only_taken_from_who_had_time_to_read(visit: Visit, tmp_path: Path) -> None:
     note = tmp_path / "note"
+    visit.page.evaluate(
+        """() => new MutationObserver((changes) => {
+            for (const { addedNodes } of changes)
+                for (const node of addedNodes) node.querySelectorAll?.('.primary').forEach((button) => button.closest('.question') && button.click());
+        }).observe(document.body, { childList: true, subtree: true })"""
+    )
     visit.run(f'plan: note("{note}", "one"); note("{note}", "two")')
-    visit.button("Accept").wait_for()
-    visit.page.evaluate("document.querySelector('.question .primary').click()")
     visit.accept()
     expect(visit.page.get_by_role("group", name="Write this?")).to_contain_text("two")
-    visit.page.evaluate("document.querySelector('.question .primary').click()")  # the second click of a double one
     visit.page.wait_for_timeout(600)
+    assert note.read_text() == "one\n"  # the second click of a double one did nothing
     visit.button("Decline").click()
     expect(visit.phase).to_have_text("Done in part")
     expect(visit.node(2)).to_have_class(re.compile("declined"))
@@ -158,7 +158,7 @@ def test_a_run_is_stopped(visit: Visit, tmp_path: Path) -> None:
     visit.page.wait_for_function("document.querySelector('.graph .running')")
     visit.button("Stop").click()
     expect(visit.phase).to_have_text("Stopped")
-    expect(visit.page.get_by_role("region", name="Stopped")).to_contain_text("you stopped it")
+    expect(visit.page.get_by_role("region", name="Stopped", exact=True)).to_contain_text("you stopped it")
     expect(visit.button("Stop")).to_be_hidden()
     if file.exists():
         assert not Path(f"/proc/{file.read_text().strip()}").exists()
@@ -184,8 +184,8 @@ def test_who_is_written_to_is_shown_with_the_words_that_chose_them(visit: Visit)
 
 
 def test_a_warning_comes_first(visit: Visit) -> None:
-    [name] = [path.stem for path in (visit.folder / "notes").rglob("*.md")][:1]
-    visit.run(f'plan: get_note_content("{name}"); note("$1", "x")')
+    name = next((visit.folder / "notes").rglob("*.md")).stem
+    visit.run(f'plan: open_note("{name}"); note("$1", "x")')
     question = visit.page.get_by_role("group", name="Write this? note")
     expect(question.locator(".warnings")).to_contain_text("not from your request")
     expect(visit.page.locator("#urgent")).to_contain_text("not from your request")

@@ -2,9 +2,9 @@
 
 import { $, h, set } from './dom.js';
 
-const LOOKS = { done: ['✓', 'done', 'good'], 'done in part': ['◐', 'done in part', 'asks'], running: ['…', 'under way', 'busy'], interrupted: ['■', 'stopped', 'still'],
+const LOOKS = { done: ['✓', 'done', 'good'], 'in part': ['◐', 'done in part', 'asks'], 'in doubt': ['?', 'in doubt', 'asks'], running: ['…', 'under way', 'busy'], interrupted: ['■', 'stopped', 'still'],
   'taken back': ['↶', 'taken back', 'still'], 'not done': ['✕', 'not done', 'bad'] };
-const PHASES = { asking: ['?', 'waits for you', 'asks'], stopped: LOOKS.interrupted, failed: LOOKS['not done'], undone: LOOKS['not done'], part: LOOKS['done in part'],
+const PHASES = { asking: ['?', 'waits for you', 'asks'], stopped: LOOKS.interrupted, failed: LOOKS['not done'], undone: LOOKS['not done'], part: LOOKS['in part'],
   done: LOOKS.done };
 
 /** Show the runs. `phases` has how those stand that this page follows, by id; `current` is the id of the one that is shown. */

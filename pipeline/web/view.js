@@ -131,7 +131,11 @@ export class RunView {
   #drawGraph() {
     const { run, parts } = this;
     const { steps } = run;
-    if (!steps.length) return parts.graph.replaceChildren();
+    if (!steps.length) {
+      this.shape = null;
+      parts.graph.replaceChildren();
+      return;
+    }
     const room = parts.graph.clientWidth || 560;
     const whole = Boolean(run.plan.whole);
     const end = !run.ended ? 'planned' : run.phase === 'done' ? 'done' : run.phase === 'part' ? 'asking' : 'failed';
@@ -142,7 +146,6 @@ export class RunView {
     else parts.graph.replaceChildren(drawn(drawing));
     this.shape = shape;
     for (const { number } of steps) this.known.add(number);
-    return undefined;
   }
 
   #drawSteps() {
