@@ -23,8 +23,9 @@ from pipeline.config import ServiceConfig
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.service.sessions import Sessions
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pipeline.service.sessions import Sessions
 
 TOKEN_FILE = Path(".tinyagent") / "token"  # below the data folder
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -155,9 +155,13 @@ def page(config: Config, port: int | None, printed: bool) -> None:
     way = path.with_name("page.html")
     way.unlink(missing_ok=True)
     with os.fdopen(os.open(way, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(f'<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={link}">\n')
+        file.write(
+            f'<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={link}">\n'
+        )
     if not webbrowser.open(way.as_uri()):
-        raise ConfigError("there is no browser here that could be opened", fix="'tinyagent page --print' prints the link")
+        raise ConfigError(
+            "there is no browser here that could be opened", fix="'tinyagent page --print' prints the link"
+        )
 
 
 def _link(address: str, port: int, code: str) -> str:

@@ -68,7 +68,8 @@ class PlanOnlyRequest(PlanRequest):
     """A request that is to be planned and no more."""
 
     offered: Annotated[
-        Literal["selected", "all"], Field(description="Which tools the planner may use; all, to see what a selection saves.")
+        Literal["selected", "all"],
+        Field(description="Which tools the planner may use; all, to see what a selection saves."),
     ] = "selected"
 
 

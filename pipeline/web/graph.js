@@ -4,86 +4,104 @@
 import { s, visible } from './dom.js';
 import { STATES } from './run.js';
 
-const NODE = { width: 188, height: 52 };
+const NODE = { width: 200, height: 52 };
 const END = { width: 92, height: 40 };
+const PASS = { width: 16, height: 16 }; // where an arrow passes by a layer
 const GAP = { along: 44, across: 18 };
 const EDGE = 6; // around it all, for shadows and rings
+const TIP = 5; // that an arrow's head needs
 const SIGNS = { done: '✓', failed: '✕', declined: '–', skipped: '–', 'not begun': '–', 'in doubt': '?', begun: '?', asking: '?' };
 
-/** Return the layers of a plan's steps, each in its order. */
-export function layers(steps) {
+/**
+ * Return the layers of a plan: items `{id, needs, step}`, each in its order. The end, which all leads to, has no step; where an arrow
+ * leads past a layer, an item without either keeps its way free.
+ */
+export function layers(steps, whole) {
+  const items = steps.map((step) => ({ id: step.number, needs: step.needs, step }));
+  if (whole) {
+    const needed = new Set(steps.flatMap((step) => step.needs));
+    items.push({ id: 'end', needs: steps.map((step) => step.number).filter((n) => !needed.has(n)), step: null });
+  }
   const depth = new Map();
-  for (const step of steps) depth.set(step.number, Math.max(-1, ...step.needs.map((n) => depth.get(n) ?? -1)) + 1);
+  for (const { id, needs } of items) depth.set(id, Math.max(-1, ...needs.map((n) => depth.get(n) ?? -1)) + 1);
   const found = [];
-  for (const step of steps) (found[depth.get(step.number)] ??= []).push(step);
+  for (const item of items) {
+    const at = depth.get(item.id);
+    (found[at] ??= []).push(item);
+    item.from = item.needs.map((n) => {
+      let last = n;
+      for (let between = depth.get(n) + 1; between < at; between += 1) {
+        const pass = { id: `${n}-${item.id}@${between}`, needs: [last], from: [last], pass: true };
+        (found[between] ??= []).push(pass);
+        last = pass.id;
+      }
+      return last;
+    });
+  }
   const place = new Map();
   for (const layer of found) {
-    const mean = (step) => {
-      const known = step.needs.filter((n) => place.has(n)).map((n) => place.get(n));
-      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : step.number / 1000;
-    };
-    const means = new Map(layer.map((step) => [step.number, mean(step)]));
-    layer.sort((a, b) => means.get(a.number) - means.get(b.number) || a.number - b.number);
-    layer.forEach((step, i) => place.set(step.number, i - (layer.length - 1) / 2));
+    const mean = ({ from, id }) => (from.length ? from.reduce((sum, n) => sum + place.get(n), 0) / from.length : Number(id) / 1000);
+    const means = new Map(layer.map((item) => [item, mean(item)]));
+    layer.sort((a, b) => means.get(a) - means.get(b));
+    layer.forEach(({ id }, i) => place.set(id, i - (layer.length - 1) / 2));
   }
   return found;
 }
 
-/** Return where everything stands: `{width, height, nodes, edges, across}`. `whole` adds the end that all of it leads to. */
-export function laidOut(steps, room, whole) {
-  const found = layers(steps);
-  const most = Math.max(1, ...found.map((layer) => layer.length));
-  const count = found.length;
-  const end = whole ? 1 : 0;
-  const wide = count * NODE.width + (count - 1) * GAP.along + end * (END.width + GAP.along) + 2 * EDGE;
-  const tall = most * NODE.width + (most - 1) * GAP.across + 2 * EDGE;
-  const down = wide > room && tall < wide;
+const size = (item) => (item.pass ? PASS : item.step ? NODE : END);
 
-  const [along, across] = down ? ['height', 'width'] : ['width', 'height'];
-  const breadth = most * NODE[across] + (most - 1) * GAP.across;
-  const nodes = [];
+/** Return where everything stands: `{width, height, nodes, edges}`, from left to right if that fits into `room`, else downwards. */
+export function laidOut(steps, room, whole) {
+  const found = layers(steps, whole);
+  const sum = (numbers, gap) => numbers.reduce((a, b) => a + b, 0) + Math.max(0, numbers.length - 1) * gap;
+  const extent = (along, across) => ({
+    length: sum(found.map((layer) => Math.max(...layer.map((item) => size(item)[along]))), GAP.along),
+    breadth: Math.max(...found.map((layer) => sum(layer.map((item) => size(item)[across]), GAP.across))),
+  });
+  const right = extent('width', 'height');
+  const below = extent('height', 'width');
+  const down = right.length + 2 * EDGE > room && below.breadth < right.length;
+  const { length, breadth } = down ? below : right;
+  const [along, across, x, y] = down ? ['height', 'width', 'y', 'x'] : ['width', 'height', 'x', 'y'];
+
+  const nodes = new Map();
   let at = EDGE;
   for (const layer of found) {
-    let beside = EDGE + (breadth - (layer.length * NODE[across] + (layer.length - 1) * GAP.across)) / 2;
-    for (const step of layer) {
-      nodes.push({ step, ...NODE, x: down ? beside : at, y: down ? at : beside });
-      beside += NODE[across] + GAP.across;
+    const thick = Math.max(...layer.map((item) => size(item)[along]));
+    let beside = EDGE + (breadth - sum(layer.map((item) => size(item)[across]), GAP.across)) / 2;
+    for (const item of layer) {
+      const own = item.pass ? { [along]: thick, [across]: PASS[across] } : size(item);
+      nodes.set(item.id, { item, ...own, [x]: at, [y]: beside });
+      beside += own[across] + GAP.across;
     }
-    at += NODE[along] + GAP.along;
+    at += thick + GAP.along;
   }
-  if (whole) {
-    const beside = EDGE + (breadth - END[across]) / 2;
-    nodes.push({ step: null, ...END, x: down ? beside : at, y: down ? at : beside });
-    at += END[along] + GAP.along;
-  }
-  const length = at - GAP.along + EDGE;
-  const size = down ? { width: breadth + 2 * EDGE, height: length } : { width: length, height: breadth + 2 * EDGE };
-  return { ...size, down, nodes, edges: edges(steps, nodes, down) };
+  const edges = [...nodes.values()].filter(({ item }) => !item.pass).flatMap((to) => to.item.from.map((last, i) => {
+    const way = [nodes.get(last), to];
+    while (way[0].item.pass) way.unshift(nodes.get(way[0].item.from[0]));
+    return { from: to.item.needs[i], to: to.item.id, path: path(way, down) };
+  }));
+  const shown = [...nodes.values()].filter(({ item }) => !item.pass);
+  return { width: (down ? breadth : length) + 2 * EDGE, height: (down ? length : breadth) + 2 * EDGE, nodes: shown, edges };
 }
 
-function edges(steps, nodes, down) {
-  const of = (number) => nodes.find((node) => node.step?.number === number);
-  const end = nodes.find((node) => node.step === null);
-  const pairs = steps.flatMap((step) => step.needs.map((n) => [of(n), of(step.number)])).filter(([from]) => from);
-  if (end) {
-    const needed = new Set(steps.flatMap((step) => step.needs));
-    for (const step of steps) if (!needed.has(step.number)) pairs.push([of(step.number), end]);
-  }
-  return pairs.map(([from, to]) => ({ from, to, path: down ? downwards(from, to) : rightwards(from, to) }));
-}
-
-const TIP = 5; // that an arrow's head needs
-
-function rightwards(from, to) {
-  const [x1, y1, x2, y2] = [from.x + from.width, from.y + from.height / 2, to.x - TIP, to.y + to.height / 2];
-  const bend = Math.max(GAP.along / 2, (x2 - x1) / 2);
-  return `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
-}
-
-function downwards(from, to) {
-  const [x1, y1, x2, y2] = [from.x + from.width / 2, from.y + from.height, to.x + to.width / 2, to.y - TIP];
-  const bend = Math.max(GAP.along / 2, (y2 - y1) / 2);
-  return `M${x1} ${y1} C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`;
+/** Return the curve of an arrow from the first of some places to the last, through those between. */
+function path(way, down) {
+  const point = (along, across) => (down ? `${across} ${along}` : `${along} ${across}`);
+  const ends = (place) => (down
+    ? { begin: place.y, end: place.y + place.height, middle: place.x + place.width / 2 }
+    : { begin: place.x, end: place.x + place.width, middle: place.y + place.height / 2 });
+  let from = ends(way[0]);
+  let d = `M${point(from.end, from.middle)}`;
+  way.slice(1).forEach((place, i, rest) => {
+    const to = ends(place);
+    const tip = i === rest.length - 1 ? to.begin - TIP : to.begin;
+    const bend = (tip - from.end) / 2;
+    d += ` C${point(from.end + bend, from.middle)} ${point(tip - bend, to.middle)} ${point(tip, to.middle)}`;
+    if (place.item.pass) d += ` L${point(to.end, to.middle)}`;
+    from = to;
+  });
+  return d;
 }
 
 /** What a plan's picture says, in words. */
@@ -105,13 +123,25 @@ export function drawn({ steps, whole, end, lookups, room, known }) {
     viewBox: `0 0 ${laid.width} ${laid.height}` },
   s('defs', {}, s('marker', { id: 'tip', viewBox: '0 0 8 8', refX: 2, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' },
     s('path', { d: 'M0.5 0.8 L6.5 4 L0.5 7.2 Z', class: 'tip' }))));
-  for (const { from, to, path } of laid.edges) {
-    const state = from.step.state === 'done' ? 'done' : 'open';
-    const isNew = !known.has(from.step.number) || (to.step && !known.has(to.step.number));
-    svg.append(s('path', { d: path, class: `edge ${state}${isNew ? ' new' : ''}`, 'data-from': from.step.number, 'marker-end': 'url(#tip)' }));
+  const states = new Map(steps.map(({ number, state }) => [number, state]));
+  for (const { from, to, path: d } of laid.edges) {
+    const isNew = !known.has(from) || (to !== 'end' && !known.has(to));
+    const state = states.get(from) === 'done' ? 'done' : 'open';
+    svg.append(s('path', { d, class: `edge ${state}${isNew ? ' new' : ''}`, 'data-from': from, 'marker-end': 'url(#tip)' }));
   }
-  for (const node of laid.nodes) svg.append(node.step ? step(node, lookups, known) : theEnd(node, end));
+  for (const node of laid.nodes) svg.append(node.item.step ? step(node.item.step, node, lookups, known) : theEnd(node, end));
   return svg;
+}
+
+/** Squeeze what is too long for its box; a picture must be on the page to be measured. */
+export function fitted(svg) {
+  const most = NODE.width - WORDS - 8;
+  for (const text of svg.querySelectorAll('.tool, .with')) {
+    if (text.getComputedTextLength() > most) {
+      text.setAttribute('textLength', most);
+      text.setAttribute('lengthAdjust', 'spacingAndGlyphs');
+    }
+  }
 }
 
 /** Bring a picture of the same plan up to date, so that colours change softly. */
@@ -128,15 +158,24 @@ export function recoloured(svg, { steps, end, lookups }) {
 
 const looks = ({ tool, state }, lookups) => `node ${state.replace(' ', '-')}${lookups.has(tool) ? ' lookup' : ''}`;
 
-function step({ step: { number, tool, call, state }, x, y, width, height }, lookups, known) {
+const WORDS = 35; // where they begin in a box
+
+function step({ number, tool, call, state }, { x, y, width, height }, lookups, known) {
+  const words = given(call);
   return s('g', { class: `${looks({ tool, state }, lookups)}${known.has(number) ? '' : ' new'}`, transform: `translate(${x} ${y})`, 'data-step': number },
     s('title', {}, `${number}. ${call}`),
     s('rect', { width, height, rx: 10, class: 'box' }),
-    s('circle', { cx: 20, cy: height / 2, r: 10, class: 'dot' }),
-    s('circle', { cx: 20, cy: height / 2, r: 10, class: 'ring' }),
-    s('text', { x: 20, y: height / 2 + 4, class: 'sign' }, SIGNS[state] ?? number),
-    s('text', { x: 38, y: height / 2 - 4, class: 'tool' }, clipped(tool, 22)),
-    s('text', { x: 38, y: height / 2 + 12, class: 'with' }, clipped(call.slice(tool.length + 1, -1), 23)));
+    s('circle', { cx: 19, cy: height / 2, r: 10, class: 'dot' }),
+    s('circle', { cx: 19, cy: height / 2, r: 10, class: 'ring' }),
+    s('text', { x: 19, y: height / 2 + 4, class: 'sign' }, SIGNS[state] ?? number),
+    s('text', { x: WORDS, y: height / 2 + (words ? -4 : 4), class: 'tool' }, clipped(tool, 26)),
+    words && s('text', { x: WORDS, y: height / 2 + 12, class: 'with' }, clipped(words, 27)));
+}
+
+/** Return the texts that a call is given, those that only hand on a result left out. */
+function given(call) {
+  const texts = [...call.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text]) => text.replace(/\\(["\\$])/g, '$1'));
+  return texts.filter((text) => text && !/^\$\{?\d+\}?$/.test(text)).join(', ');
 }
 
 function theEnd({ x, y, width, height }, end) {

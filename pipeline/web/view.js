@@ -1,8 +1,8 @@
 // Shows one run: the request, what it asks or answers, the plan as a graph and as a list, and what stands beside it. Each part is drawn again only
 // when something of it has changed, so that focus and what is opened stay where they are.
 
-import { h, say, seconds, set } from './dom.js';
-import { drawn, recoloured } from './graph.js';
+import { count, h, say, seconds, set } from './dom.js';
+import { drawn, fitted, recoloured } from './graph.js';
 import { card, told } from './questions.js';
 import { STATES } from './run.js';
 import { saved, selected } from './side.js';
@@ -118,7 +118,7 @@ export class RunView {
     const silent = run.ended ? (run.answer && !steps.length ? 'There was nothing to do.' : '') : waiting(run);
     set(parts.note, steps.length ? '' : silent);
     parts.note.hidden = parts.note.textContent === '';
-    set(parts.chipNote, plan?.whole ? '' : steps.length ? 'being written' : '');
+    set(parts.chipNote, !steps.length ? '' : plan.whole ? count(steps.length, 'step') : 'being written');
     this.#drawGraph();
     this.#drawSteps();
     const earlier = run.attempts.slice(0, -1);
@@ -143,7 +143,10 @@ export class RunView {
     const drawing = { steps, whole, end, lookups, room, known: this.known };
     const shape = JSON.stringify([steps.map(({ number, call, needs }) => [number, call, needs]), whole, room]);
     if (shape === this.shape) recoloured(parts.graph.firstElementChild, drawing);
-    else parts.graph.replaceChildren(drawn(drawing));
+    else {
+      parts.graph.replaceChildren(drawn(drawing));
+      fitted(parts.graph.firstElementChild);
+    }
     this.shape = shape;
     for (const { number } of steps) this.known.add(number);
   }
