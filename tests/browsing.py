@@ -28,8 +28,8 @@ WAIT_MS = 40_000  # for what the page is to show: a bound for what never comes
 
 
 @contextmanager
-def service(folder: Path, *command: str, **env: str) -> Iterator[str]:
-    """Yield the address of a service over a data folder; at the end it is told to stop, and has to."""
+def service(*command: str, **env: str) -> Iterator[str]:
+    """Yield the address of a service that a Python command starts; at the end it is told to stop, and has to."""
     process = subprocess.Popen(
         [sys.executable, *command],
         stdout=subprocess.PIPE,
@@ -49,9 +49,9 @@ def service(folder: Path, *command: str, **env: str) -> Iterator[str]:
 
 def link(folder: Path, url: str) -> str:
     """Return a link that lets one browser in, as `tinyagent page --print` gives it."""
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "page", "--print"]
     done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "page", "--print"]
-        + ["--data-dir", str(folder), "--port", url.rpartition(":")[2]],
+        [*command, "--data-dir", str(folder), "--port", url.rpartition(":")[2]],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

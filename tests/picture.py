@@ -30,7 +30,7 @@ def main(out: Path, scheme: str = "light") -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         data = Path(folder) / "data"
         create_sample(data, datetime.now())
-        with service(data, "-c", code, "serve", "--port", "0", "--data-dir", str(data)) as url:
+        with service("-c", code, "serve", "--port", "0", "--data-dir", str(data)) as url:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
             page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme=scheme)  # type: ignore[arg-type]
             page.set_default_timeout(LONGEST_MS)
@@ -38,9 +38,6 @@ def main(out: Path, scheme: str = "light") -> None:
             request = page.get_by_label("What shall be done?")
             request.fill(REQUEST)
             page.keyboard.press("Enter")
-            page.locator(".question").wait_for()
-            page.wait_for_timeout(1000)
-            page.screenshot(path=out.with_stem(out.stem + "-asks"), full_page=True)
             while page.locator(".chip").inner_text() != "Done":
                 if page.get_by_role("button", name="Accept").count():
                     page.wait_for_timeout(700)

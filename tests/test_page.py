@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    with service(folder, str(HERE / "browsing.py"), str(folder)) as address:
+    with service(str(HERE / "browsing.py"), str(folder)) as address:
         yield address
 
 
@@ -499,7 +499,7 @@ def test_a_request_in_plain_words(chromium: Browser, data_dir: Path, cache: Path
     settings.write_text("[planner]\nthreads = 1\n")
     code = "from pipeline.cli import main; main()"
     env = {"TINYAGENT_CACHE": str(cache), "TINYAGENT_CONFIG": str(settings)}
-    with service(data_dir, "-c", code, "serve", "--port", "0", "--data-dir", str(data_dir), **env) as url:
+    with service("-c", code, "serve", "--port", "0", "--data-dir", str(data_dir), **env) as url:
         for visit in visiting(chromium, url, data_dir):
             visit.page.set_default_timeout(4 * WAIT_MS)
             visit.page.goto(link(data_dir, url))
