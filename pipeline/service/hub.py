@@ -82,6 +82,7 @@ class Run:
         self._journal, self._answer_s = journal, answer_s
         self._telling = Telling()
         self._questions: dict[tuple[str, int, str], asyncio.Future[Any]] = {}  # by kind, number, digest
+        self._candidates: Sequence[str] = ()  # of the last choice that was asked for
         self._asked = 0
 
     @property
@@ -94,9 +95,8 @@ class Run:
         event = EventRecord(len(self.events) + 1, kind, json.dumps({"run": self.id, **data}))
         try:
             self._journal.tell(self.id, event)
-        except (
-            JournalError
-        ) as error:  # what is listening hears it all the same; effects need more than this (`RunLog.intend`)
+        except JournalError as error:
+            # Whoever listens hears it all the same, and no effect is had that cannot be put on record (`RunLog.intend`).
             log.error("event not on record", extra={"fields": {"run": self.id, "error": type(error).__name__}})
         self.events.append(event)
         self.news.set()
@@ -121,20 +121,17 @@ class Run:
         """Ask which of several is meant; see `pipeline.executor.Chooser`."""
         self._asked += 1
         key = ("choice", self._asked, "")
+        self._candidates = tuple(candidates)
         data = {"question": self._asked, "text": question, "candidates": list(candidates)}
         try:
-            chosen = await self._answer(
-                key, "choice_needed", data | {"expires": moment(time.time() + self._answer_s)}, tuple(candidates)
-            )
+            expires = moment(time.time() + self._answer_s)
+            chosen = await self._answer(key, "choice_needed", {**data, "expires": expires})
         except TimeoutError:
             return None
         return None if chosen is None else str(chosen)
 
-    async def _answer(
-        self, key: tuple[str, int, str], kind: str, data: dict[str, Any], among: tuple[str, ...] = ()
-    ) -> Any:
+    async def _answer(self, key: tuple[str, int, str], kind: str, data: dict[str, Any]) -> Any:
         future = self._questions[key] = asyncio.get_running_loop().create_future()
-        self._among = among
         try:
             self.tell(kind, data)
             async with asyncio.timeout(self._answer_s):
@@ -156,7 +153,7 @@ class Run:
         Raises:
             NotAsked: That question does not stand, or the choice is none of its candidates.
         """
-        if choice is not None and ("choice", question, "") in self._questions and choice not in self._among:
+        if choice is not None and ("choice", question, "") in self._questions and choice not in self._candidates:
             raise NotAsked("that is none of the candidates", fix="give one of them, or null")
         self._take(("choice", question, ""), choice, "this question does not stand, or not any more")
 
