@@ -9,6 +9,7 @@ const END = { width: 92, height: 40 };
 const PASS = { width: 16, height: 16 }; // where an arrow passes by a layer
 const GAP = { along: 44, across: 18 };
 const EDGE = 6; // around it all, for shadows and rings
+const LEAST = 0.8; // of its size, to which a picture shrinks before it is scrolled
 const TIP = 5; // that an arrow's head needs
 const SIGNS = { done: '✓', failed: '✕', declined: '–', skipped: '–', 'not begun': '–', 'in doubt': '?', begun: '?', asking: '?' };
 
@@ -123,6 +124,7 @@ export function drawn({ steps, whole, end, lookups, room, known }) {
     viewBox: `0 0 ${laid.width} ${laid.height}` },
   s('defs', {}, s('marker', { id: 'tip', viewBox: '0 0 8 8', refX: 2, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' },
     s('path', { d: 'M0.5 0.8 L6.5 4 L0.5 7.2 Z', class: 'tip' }))));
+  svg.style.minWidth = `${laid.width * LEAST}px`;
   const states = new Map(steps.map(({ number, state }) => [number, state]));
   for (const { from, to, path: d } of laid.edges) {
     const isNew = !known.has(from) || (to !== 'end' && !known.has(to));

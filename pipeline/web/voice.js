@@ -42,7 +42,11 @@ export function talkWith(button, { heard, told }) {
       stream.getTracks().forEach((track) => track.stop());
       const recording = new Blob(pieces, { type: recorder.mimeType });
       recorder = null;
-      write(recording);
+      if (recording.size) write(recording);
+      else {
+        show('', label);
+        told('Nothing was heard.');
+      }
     });
     recorder.start();
     show('recording', 'Listening…');
