@@ -1,5 +1,5 @@
 """The command line: `tinyagent run | plan | select | tools | models | init`; others live in modules of their own, `listen` in
-`pipeline.listen`, `runs` in `pipeline.runs`, `serve` in `pipeline.service`, `mcp` and `tools import` in `pipeline.mcp_cli`, `corpus | train |
+`pipeline.listen`, `runs` in `pipeline.runs`, `serve` and `page` in `pipeline.service`, `mcp` and `tools import` in `pipeline.mcp_cli`, `corpus | train |
 eval` in `training.cli`.
 
 Each command reads its options, calls the pipeline's public API and prints. Results go to standard output, what accompanies
@@ -93,6 +93,7 @@ class _Group(click.Group):
         "mcp": "pipeline.mcp_cli:mcp",
         "doctor": "pipeline.doctor:doctor",
         "serve": "pipeline.service.commands:serve",
+        "page": "pipeline.service.commands:page",
         "corpus": "training.cli:corpus",
         "train": "training.cli:train",
         "eval": "training.cli:eval_",

@@ -212,6 +212,7 @@ class Executor:
         self._on_progress = on_progress
         self._approvals = Approvals()
         self._early: dict[_Key, asyncio.Task[Outcome | None]] = {}
+        self._reading: set[asyncio.Task[Any] | None] = set()  # those of them whose tools run
         self._places = asyncio.Semaphore(self._limits.steps)
         self._app_places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self._limits.per_app))
 
@@ -256,12 +257,10 @@ class Executor:
                 self._early[key] = asyncio.create_task(self._read_early(step, inputs))
 
     async def _read_early(self, step: Step, inputs: Sequence[asyncio.Task[Outcome | None]]) -> Outcome | None:
-        """Return the outcome of a read; None where it has to wait: for a question, or for one that has."""
-        given = [outcome for outcome in await asyncio.gather(*inputs) if outcome is not None]
+        """Return the outcome of a read; None where it has to wait: for a question, or for one that has or may yet be answered."""
+        given = [o for o in await asyncio.gather(*inputs) if o is not None and o.status is Status.DONE]
         if len(given) < len(inputs):
             return None
-        if missing := next((outcome for outcome in given if outcome.status is not Status.DONE), None):
-            return Outcome(step, Status.SKIPPED, error=InputMissing(step, missing))
         tool = self._tools[step.tool]
         outputs = dict(zip(sorted(step.references), (outcome.output or "" for outcome in given), strict=True))
         try:
@@ -270,7 +269,11 @@ class Executor:
             return Outcome(step, Status.FAILED, error=wrong)
         if verdict(Proposal(step, tool, arguments), self._rules) is not Verdict.ALLOW:
             return None
-        outcome, _ = await self._invoked(step, arguments, "", lambda: None)
+        task = asyncio.current_task()
+        try:
+            outcome, _ = await self._invoked(step, arguments, "", lambda: self._reading.add(task))
+        finally:
+            self._reading.discard(task)
         return outcome
 
     async def run(
@@ -350,15 +353,18 @@ class Executor:
         given = [run.tasks[number].result() for number in sorted(step.references)]
         missing = next((o for o in given if o.status is not Status.DONE or o.output is None), None)
         changes: Sequence[Change] = ()
+        begun = early in self._reading and missing is None
+        if begun and self._on_start:
+            self._on_start(step)
         read = await asyncio.shield(early) if early is not None and missing is None else None
         if missing is not None:
             outcome = Outcome(step, Status.SKIPPED, error=InputMissing(step, missing))
         elif read is not None and not isinstance(read.error, Ambiguous):
-            if self._on_start:
+            if self._on_start and not begun:
                 self._on_start(step)
             outcome = replace(read, step=step)
         else:  # also where the early read found several, since now somebody can be asked
-            outcome, changes = await self._call(step, given, run)
+            outcome, changes = await self._call(step, given, run, told=begun)
         self._trust(step, run)
         if not self._dry_run:
             run.log.finish(outcome, changes)
@@ -376,7 +382,10 @@ class Executor:
             if o.number in step.references or (self._has_effect(o) and self._tools[o.tool].app == app)
         ]
 
-    async def _call(self, step: Step, given: Sequence[Outcome], run: _Run) -> tuple[Outcome, Sequence[Change]]:
+    async def _call(
+        self, step: Step, given: Sequence[Outcome], run: _Run, *, told: bool
+    ) -> tuple[Outcome, Sequence[Change]]:
+        """Make a step's call, once it is approved; `told` is whether its start has been told already."""
         tool = self._tools[step.tool]
         if self._dry_run:
             return Outcome(step, Status.DONE, output=f"<{tool.name}>"), ()
@@ -408,7 +417,7 @@ class Executor:
             self._approvals.redeem(approval, proposal)
             if has_effect:
                 run.log.intend(proposal)
-            if self._on_start:
+            if self._on_start and not told:
                 self._on_start(step)
 
         outcome, changes = await self._invoked(step, arguments, run.log.key(step), begin, seen)

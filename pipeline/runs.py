@@ -173,12 +173,14 @@ def record_json(record: RunRecord) -> dict[str, Any]:
                     {
                         "number": step.number,
                         "tool": step.tool,
+                        "call": planned.text(),
+                        "needs": sorted(planned.references),
                         "status": _status(step, record),
                         "arguments": step.arguments,
                         "output": step.output,
                         "error": step.error,
                     }
-                    for step in attempt.steps
+                    for planned, step in zip(attempt.plan.steps, attempt.steps, strict=True)
                 ],
             }
             for attempt in record.attempts

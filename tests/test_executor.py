@@ -458,6 +458,25 @@ def test_reads_start_early_and_are_not_made_again() -> None:
     assert world.calls[3:] == [("send", (["+1 Ana"], "Hi"))]
 
 
+def test_the_start_of_an_early_read_is_told_while_it_runs() -> None:
+    world, told = World(), []
+
+    def on_start(step: Step) -> None:
+        told.append(step.number)
+        world.gate.set()  # the tool ends when it is told that it has begun
+
+    async def main() -> None:
+        plan = parse_plan("1. wait()\n2. join()")
+        async with Executor(TOOLS, world.context(), approve_all, on_start=on_start) as executor:
+            executor.foresee(plan)
+            while not executor._reading:  # noqa: ASYNC110 — its tool runs in a thread
+                await asyncio.sleep(0)
+            await executor.run(plan)
+
+    asyncio.run(main())
+    assert told == [1]
+
+
 def test_an_early_read_that_no_plan_takes_up_is_cancelled() -> None:
     world = World()
 
@@ -588,6 +607,21 @@ def test_the_person_is_asked_which_one_is_meant() -> None:
     assert asked == [("'Omar' may be two people", ["Omar Aziz", "Omar Haddad"])]
     (outcome,) = run('1. which("Omar")\n2. join()', tools=tools)
     assert isinstance(outcome.error, Ambiguous)
+
+
+def test_what_needs_the_one_that_is_asked_about_waits_for_the_answer() -> None:
+    async def choose(question: str, candidates: Any) -> str | None:
+        return "Omar Haddad"
+
+    async def main() -> tuple[Outcome, ...]:
+        async with Executor(tools, World().context(), approve_all, choose=choose) as executor:
+            plan = parse_plan('1. which("Omar")\n2. look_up("$1")\n3. join()')
+            executor.foresee(plan)
+            return await executor.run(plan)
+
+    asked = tool("which", "name", returns={"type": "phone", "trusted": True}, coerces={"from": "person"})
+    tools = Catalogue([asked, TOOLS["look_up"]])
+    assert [outcome.output for outcome in asyncio.run(main())] == ["+1 Omar Haddad", "+1 +1 Omar Haddad"]
 
 
 # --- any plan -----------------------------------------------------------------------------------------------

@@ -56,6 +56,15 @@ def test_the_wheel_does_the_main_job_from_an_empty_folder(clean: Path, tmp_path:
 
 
 @pytest.mark.slow
+def test_the_page_comes_with_it(clean: Path, tmp_path: Path) -> None:
+    code = (
+        "import pipeline, pathlib; print(*(p.name for p in (pathlib.Path(pipeline.__file__).parent / 'web').iterdir()))"
+    )
+    there = run(clean / "python", "-c", code, cwd=tmp_path).split()
+    assert sorted(there) == sorted(path.name for path in (ROOT / "pipeline" / "web").iterdir())
+
+
+@pytest.mark.slow
 def test_the_core_brings_no_torch(clean: Path, tmp_path: Path) -> None:
     installed = run(clean / "pip", "list", "--format=freeze", cwd=tmp_path).lower()
     assert "torch" not in installed and "transformers" not in installed

@@ -25,6 +25,8 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from pipeline.service.sessions import Sessions
+
 TOKEN_FILE = Path(".tinyagent") / "token"  # below the data folder
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN = frozenset({"/healthz", "/readyz"})  # without a token: they tell whether the service lives, and nothing more
@@ -71,6 +73,8 @@ class Guard:
         token: What a request must bear.
         settings: The service's.
         refused: Told why a request was refused, in a word.
+        sessions: Of browsers, which bear theirs in the token's place.
+        no_token: What needs neither, by method and path; a browser may come to it by a link on any page.
         clock: Gives seconds, for the rates.
     """
 
@@ -81,9 +85,12 @@ class Guard:
         token: str,
         settings: ServiceConfig,
         refused: Callable[[str], None],
+        sessions: Sessions,
+        no_token: Collection[tuple[str, str]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._token, self._settings, self._refused = app, token.encode(), settings, refused
+        self._sessions, self._no_token = sessions, no_token
         own = {settings.host} - {"0.0.0.0", "::", ""}
         self._names = frozenset(name.casefold() for name in (*LOOPBACK, *own, *settings.hosts))
         self._rates = _Rates(settings.rate, settings.burst, clock)
@@ -112,7 +119,8 @@ class Guard:
         if host is None or _name(host) not in self._names:
             fix = "call it http://127.0.0.1, or name it in service.hosts"
             return 421, "wrong_host", "this service is not known by that name", fix
-        if not _same_origin(headers, host):
+        without = (scope["method"], scope["path"]) in self._no_token
+        if not _same_origin(headers, host) and not (without and _is_visit(scope, headers)):
             return (
                 403,
                 "wrong_origin",
@@ -124,7 +132,7 @@ class Guard:
         address = scope["client"][0] if scope.get("client") else ""
         if wait := self._rates.wait(address):
             return 429, "too_many", f"more than {self._settings.rate:g} requests a second", f"wait {wait} s"
-        if not self._bears_token(headers):
+        if not without and not self._bears_token(headers):
             fix = f"send 'Authorization: Bearer …' with what is in {TOKEN_FILE} of the data folder"
             return 401, "no_token", "the token is missing or wrong", fix
         length = headers.only("content-length")
@@ -138,8 +146,8 @@ class Guard:
         return None
 
     def _bears_token(self, headers: _Headers) -> bool:
-        scheme, _, given = (headers.only("authorization") or "").partition(" ")
-        return scheme.casefold() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+        given = bearer(headers.only("authorization") or "")
+        return hmac.compare_digest(given.encode("latin-1"), self._token) or self._sessions.accepts(given)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Return the body; None if it is too long."""
@@ -162,6 +170,12 @@ class Guard:
         if status == 429:
             headers["retry-after"] = fix.split()[1]
         await answer(send, status, problem(word, message, fix), headers)
+
+
+def bearer(authorization: str) -> str:
+    """Return what an Authorization header bears (RFC 6750), "" if it bears nothing."""
+    scheme, _, given = authorization.partition(" ")
+    return given.strip() if scheme.casefold() == "bearer" else ""
 
 
 def problem(kind: str, message: str, fix: str | None = None, param: str | None = None) -> dict[str, Any]:
@@ -202,6 +216,16 @@ def _same_origin(headers: _Headers, host: str) -> bool:
     if origin is not None and _netloc(origin) != host.casefold():
         return False
     return headers.only("sec-fetch-site") in (None, "same-origin", "none")
+
+
+def _is_visit(scope: Scope, headers: _Headers) -> bool:
+    """Whether a person's browser goes to an address, by a link on whatever page; that page learns nothing by it."""
+    return (
+        scope["method"] == "GET"
+        and headers.only("origin") is None
+        and headers.only("sec-fetch-mode") == "navigate"
+        and headers.only("sec-fetch-dest") == "document"
+    )
 
 
 def _netloc(origin: str) -> str:

@@ -22,6 +22,7 @@ from pipeline.service.wire import (
     Approval,
     Choice,
     PlanAnswer,
+    PlanOnlyRequest,
     PlanRequest,
     Problem,
     RunAnswer,
@@ -226,10 +227,12 @@ def routes(hub: Hub) -> APIRouter:
         return SelectionAnswer.model_validate(selection_json(selection))
 
     @api.post("/plan", tags=["pipeline"], responses=problems(413, 415, 422, 503))
-    async def plan(body: PlanRequest, request: Request) -> PlanAnswer:
+    async def plan(body: PlanOnlyRequest, request: Request) -> PlanAnswer:
         """Tell the plan for a request; nothing is run."""
         await hub.loaded()
-        planning = await while_connected(request, hub.plan(body.request, body.now, client=client_of(request)))
+        offered = tuple(hub.pipeline.tools) if body.offered == "all" else None
+        work = hub.plan(body.request, body.now, client=client_of(request), offered=offered)
+        planning = await while_connected(request, work)
         return PlanAnswer.model_validate(planning_json(planning))
 
     @api.get("/tools", tags=["pipeline"], responses=problems())

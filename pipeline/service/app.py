@@ -22,12 +22,13 @@ from pipeline.journal import JournalError
 from pipeline.pipeline import Pipeline, RequestError
 from pipeline.plan import PlanError
 from pipeline.planners.base import PlannerError
-from pipeline.service import api, completions, logs, tracing
+from pipeline.service import api, completions, logs, page, tracing
 from pipeline.service.access import Guard, answer, problem
 from pipeline.service.completions import NoModel
 from pipeline.service.functions import FunctionError
 from pipeline.service.hub import Closing, Hub, NotAsked, Watcher
 from pipeline.service.metrics import Metrics
+from pipeline.service.sessions import Sessions
 from pipeline.service.turns import Busy
 from pipeline.service.wire import Health, kind_of
 
@@ -39,6 +40,7 @@ log = logging.getLogger("tinyagent")
 #: By kind of error, the status of the answer; the first that fits counts. Others are the service's own state: 503.
 STATUSES: tuple[tuple[type[TinyAgentError], int], ...] = (
     (Busy, 429),
+    (page.WrongCode, 401),
     (Closing, 503),
     (NotAsked, 409),
     (JournalError, 404),
@@ -92,6 +94,8 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
     app.state.hub, app.state.metrics = hub, metrics
     app.include_router(api.routes(hub), dependencies=bearer)
     app.include_router(completions.routes(hub), dependencies=bearer)
+    sessions = Sessions(token)
+    app.include_router(page.routes(sessions, bearer))
 
     @app.get("/healthz", tags=["service"])
     async def healthz() -> Health:
@@ -118,7 +122,14 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
     app.add_exception_handler(TinyAgentError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_middleware(Guard, token=token, settings=settings, refused=lambda why: metrics.refused.labels(why).inc())
+    app.add_middleware(
+        Guard,
+        token=token,
+        settings=settings,
+        refused=lambda why: metrics.refused.labels(why).inc(),
+        sessions=sessions,
+        no_token=page.NO_TOKEN,
+    )
     app.add_middleware(Outermost, metrics=metrics)
     return app
 

@@ -1,10 +1,11 @@
-"""`tinyagent serve`: starts the service and ends it in order."""
+"""`tinyagent serve` starts the service and ends it in order; `tinyagent page` shows its page in a browser."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -98,6 +99,7 @@ def run(pipeline: Pipeline, *, expose: bool = False, new_token: bool = False, li
         raise MissingExtra(error.name or "fastapi", "service") from None
     from pipeline.service.access import token
     from pipeline.service.logs import configure
+    from pipeline.service.sessions import code
 
     settings = pipeline.config.service
     bound = _bound(settings.host, settings.port, expose)
@@ -116,6 +118,9 @@ def run(pipeline: Pipeline, *, expose: bool = False, new_token: bool = False, li
     shown = f"[{address}]" if ":" in address else address
     click.echo(f"tinyagent listens on http://{shown}:{port}")
     click.echo(f"The token is in {path}", err=True)
+    if sys.stderr.isatty():
+        click.echo(f"The page, once and within 10 minutes: {_link(address, port, code(secret))}", err=True)
+    click.echo("'tinyagent page' opens it at any time.", err=True)
     if not _is_loopback(address):
         click.echo(
             "Warning: other machines can reach this address, and nothing on the way is encrypted, the token included. "
@@ -125,6 +130,43 @@ def run(pipeline: Pipeline, *, expose: bool = False, new_token: bool = False, li
     if settings.log_content:
         click.echo("Warning: the logs tell what you say and what your data says.", err=True)
     _server(uvicorn.Config(app, **options)).run(sockets=[bound])
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port that the service listens on; 8765 by default.")
+@click.option("--print", "printed", is_flag=True, help="Print the link instead of opening it.")
+@settings_options
+def page(config: Config, port: int | None, printed: bool) -> None:
+    """Open the service's page in your browser.
+
+    The link lets one browser in, once, within 10 minutes. It goes to the browser by way of a file that only you can read, since others on this
+    machine can see with which arguments a program is started. Browsers in a Snap or Flatpak may not read that file; give them what --print prints.
+    """
+    import webbrowser
+
+    from pipeline.service.access import token
+    from pipeline.service.sessions import code
+
+    secret, path = token(config.data_dir)
+    link = _link(config.service.host, port or config.service.port or 8765, code(secret))
+    if printed:
+        click.echo(link)
+        return
+    way = path.with_name("page.html")
+    way.unlink(missing_ok=True)
+    with os.fdopen(os.open(way, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(
+            f'<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={link}">\n'
+        )
+    if not webbrowser.open(way.as_uri()):
+        raise ConfigError(
+            "there is no browser here that could be opened", fix="'tinyagent page --print' prints the link"
+        )
+
+
+def _link(address: str, port: int, code: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
+    return f"http://{host}:{port}/#code={code}"
 
 
 def _bound(host: str, port: int, expose: bool) -> socket.socket:

@@ -6,7 +6,7 @@ Requests are checked here, so that what comes further is sound; answers are desc
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -62,6 +62,15 @@ class PlanRequest(_Body):
 
     request: Words = Field(examples=["Text Priya that I'm ten minutes late"])
     now: Now = None
+
+
+class PlanOnlyRequest(PlanRequest):
+    """A request that is to be planned and no more."""
+
+    offered: Annotated[
+        Literal["selected", "all"],
+        Field(description="Which tools the planner may use; all, to see what a selection saves."),
+    ] = "selected"
 
 
 class Approval(_Body):
@@ -125,6 +134,8 @@ class StepAnswer(BaseModel):
 
     number: int
     tool: str
+    call: str  # as it stands in the plan
+    needs: list[int]  # the steps whose results it needs
     status: str
     arguments: dict[str, Any] | None
     output: str | None
