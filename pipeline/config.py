@@ -95,6 +95,7 @@ class ServiceConfig(_Section):
     waiting: Annotated[int, Field(gt=0)] = 32  # requests that wait for the model; what is beyond is refused
     runs: Annotated[int, Field(gt=0)] = 128  # at a time, those that wait for an answer included
     body_bytes: Annotated[int, Field(gt=0)] = 1_048_576  # the longest body of a request
+    recording_bytes: Annotated[int, Field(gt=0)] = 26_214_400  # the longest recording
     rate: Annotated[float, Field(gt=0)] = 50.0  # requests a second from one address, on average
     burst: Annotated[int, Field(gt=0)] = 100  # at once
     answer_seconds: Annotated[float, Field(gt=0, le=300)] = 300.0  # for a question to be answered

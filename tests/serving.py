@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import Config, Pipeline
-from pipeline.config import SelectionConfig, ServiceConfig
+from pipeline.config import SelectionConfig, ServiceConfig, SpeechConfig
 from pipeline.planners.base import PlanRequest
 from pipeline.selection import Selector
 from pipeline.spec import Catalogue, ToolSpec
@@ -82,12 +82,13 @@ TOOLS = Catalogue(
 def pipeline(data_dir: Path, **settings: Any) -> Pipeline:
     """Return a pipeline with these tools and that planner, and settings of the service."""
     given = {"rate": 1e5, "burst": 100_000, "leave_seconds": 0.0, "answer_seconds": 10.0, "port": 0, **settings}
-    approvals = given.pop("approvals", ())
+    approvals, speech = given.pop("approvals", ()), given.pop("speech", SpeechConfig())
     config = Config(
         data_dir=data_dir,
         selection=SelectionConfig(route="all"),
         service=ServiceConfig(**given),
         approvals=approvals,
+        speech=speech,
     )
     return Pipeline(config, planner=Planner(), selector=Selector(TOOLS, None), tools=TOOLS)
 

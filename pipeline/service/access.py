@@ -75,6 +75,7 @@ class Guard:
         refused: Told why a request was refused, in a word.
         sessions: Of browsers, which bear theirs in the token's place.
         no_token: What needs neither, by method and path; a browser may come to it by a link on any page.
+        recordings: Paths whose bodies are sound and no JSON.
         clock: Gives seconds, for the rates.
     """
 
@@ -87,10 +88,11 @@ class Guard:
         refused: Callable[[str], None],
         sessions: Sessions,
         no_token: Collection[tuple[str, str]] = (),
+        recordings: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._token, self._settings, self._refused = app, token.encode(), settings, refused
-        self._sessions, self._no_token = sessions, no_token
+        self._sessions, self._no_token, self._recordings = sessions, no_token, frozenset(recordings)
         own = {settings.host} - {"0.0.0.0", "::", ""}
         self._names = frozenset(name.casefold() for name in (*LOOPBACK, *own, *settings.hosts))
         self._rates = _Rates(settings.rate, settings.burst, clock)
@@ -105,10 +107,9 @@ class Guard:
             await self._refuse(send, *refusal)
             return
         if scope["method"] in ("POST", "PUT", "PATCH"):
-            body = await self._body(receive)
+            body = await self._body(receive, self._most(scope))
             if body is None:
-                most = f"the body has more than {self._settings.body_bytes:,} bytes"
-                await self._refuse(send, 413, "too_large", most, "ask for less at a time")
+                await self._refuse(send, *_too_large(self._most(scope)))
                 return
             receive = _with_body(body, receive)
         await self._app(scope, receive, send)
@@ -136,12 +137,15 @@ class Guard:
             fix = f"send 'Authorization: Bearer …' with what is in {TOKEN_FILE} of the data folder"
             return 401, "no_token", "the token is missing or wrong", fix
         length = headers.only("content-length")
-        if length is not None and length.isdecimal() and int(length) > self._settings.body_bytes:
-            most = f"the body has more than {self._settings.body_bytes:,} bytes"
-            return 413, "too_large", most, "ask for less at a time"
+        if length is not None and length.isdecimal() and int(length) > self._most(scope):
+            return _too_large(self._most(scope))
         has_body = (length not in (None, "0")) or headers.only("transfer-encoding") is not None
         kind = (headers.only("content-type") or "").partition(";")[0].strip().casefold()
-        if has_body and kind != "application/json":
+        if scope["path"] in self._recordings:
+            # None of these kinds can come from a page of another origin unasked, as a form's could.
+            if has_body and not kind.startswith(("audio/", "video/")) and kind != "application/octet-stream":
+                return 415, "no_recording", "the body is no recording", "send 'Content-Type: audio/…'"
+        elif has_body and kind != "application/json":
             return 415, "not_json", "the body is not application/json", "send 'Content-Type: application/json'"
         return None
 
@@ -149,7 +153,12 @@ class Guard:
         given = bearer(headers.only("authorization") or "")
         return hmac.compare_digest(given.encode("latin-1"), self._token) or self._sessions.accepts(given)
 
-    async def _body(self, receive: Receive) -> bytes | None:
+    def _most(self, scope: Scope) -> int:
+        """Return how many bytes a body may have."""
+        recording = scope["path"] in self._recordings
+        return self._settings.recording_bytes if recording else self._settings.body_bytes
+
+    async def _body(self, receive: Receive, most: int) -> bytes | None:
         """Return the body; None if it is too long."""
         body = bytearray()
         while True:
@@ -157,7 +166,7 @@ class Guard:
             if message["type"] != "http.request":
                 return bytes(body)  # gone in between; what answers it will see so
             body += message.get("body", b"")
-            if len(body) > self._settings.body_bytes:
+            if len(body) > most:
                 return None
             if not message.get("more_body"):
                 return bytes(body)
@@ -170,6 +179,10 @@ class Guard:
         if status == 429:
             headers["retry-after"] = fix.split()[1]
         await answer(send, status, problem(word, message, fix), headers)
+
+
+def _too_large(most: int) -> tuple[int, str, str, str]:
+    return 413, "too_large", f"the body has more than {most:,} bytes", "ask for less at a time"
 
 
 def bearer(authorization: str) -> str:

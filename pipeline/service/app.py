@@ -22,7 +22,7 @@ from pipeline.journal import JournalError
 from pipeline.pipeline import Pipeline, RequestError
 from pipeline.plan import PlanError
 from pipeline.planners.base import PlannerError
-from pipeline.service import api, completions, logs, page, tracing
+from pipeline.service import api, completions, logs, page, recordings, tracing
 from pipeline.service.access import Guard, answer, problem
 from pipeline.service.completions import NoModel
 from pipeline.service.functions import FunctionError
@@ -41,6 +41,7 @@ log = logging.getLogger("tinyagent")
 STATUSES: tuple[tuple[type[TinyAgentError], int], ...] = (
     (Busy, 429),
     (page.WrongCode, 401),
+    (recordings.UnreadableRecording, 422),
     (Closing, 503),
     (NotAsked, 409),
     (JournalError, 404),
@@ -94,6 +95,8 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
     app.state.hub, app.state.metrics = hub, metrics
     app.include_router(api.routes(hub), dependencies=bearer)
     app.include_router(completions.routes(hub), dependencies=bearer)
+    if hears := recordings.offered(pipeline.config.speech):
+        app.include_router(recordings.routes(hub), dependencies=bearer)
     sessions = Sessions(token)
     app.include_router(page.routes(sessions, bearer))
 
@@ -129,6 +132,7 @@ def create_app(pipeline: Pipeline, token: str) -> FastAPI:
         refused=lambda why: metrics.refused.labels(why).inc(),
         sessions=sessions,
         no_token=page.NO_TOKEN,
+        recordings=(recordings.PATH,) if hears else (),
     )
     app.add_middleware(Outermost, metrics=metrics)
     return app

@@ -116,6 +116,15 @@ class SelectionAnswer(BaseModel):
     milliseconds: float
 
 
+class Heard(BaseModel):
+    """What is said in a recording."""
+
+    text: str  # "" where nothing was heard
+    language: str  # ISO 639-1; "" where nothing was heard
+    seconds: float  # of the recording
+    why_nothing: str  # "" where something was heard
+
+
 class PlanAnswer(BaseModel):
     """A plan; nothing was run."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,17 +98,17 @@ def own_card(data_dir: Path) -> Contact | None:
 
 
 def everybody(data_dir: Path) -> list[Contact]:
-    """Return all contacts but the user's own card.
+    """Return all contacts in files but the user's own card; an account is not asked.
 
     Raises:
         Unavailable: There are no readable contacts.
     """
-    return _load(data_dir)[0]
+    return _load(data_dir, {})[0]
 
 
 def _look_up(ctx: ToolContext, name: str, field: str, what: str) -> str:
     query = required_line(name, "name")
-    people, me = _load(ctx)
+    people, me = _load(ctx.data_dir, ctx.settings)
     return value_of(query, people, me, field, what)
 
 
@@ -189,10 +189,10 @@ def _told_apart(contact: Contact, among: list[Contact]) -> str:
     return f"{contact.full_name} ({details[0]})" if details else contact.full_name
 
 
-def _load(ctx: ToolContext) -> tuple[list[Contact], Contact | None]:
+def _load(data_dir: Path, settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[Contact], Contact | None]:
     """Return everybody else and the user, with relations from the user's own card written onto the others."""
-    me = own_card(ctx.data_dir)
-    if account := contacts_account(ctx.settings):
+    me = own_card(data_dir)
+    if account := contacts_account(settings):
         from pipeline.tools.desktop import carddav
 
         cards = carddav.cards(account)
@@ -202,7 +202,7 @@ def _load(ctx: ToolContext) -> tuple[list[Contact], Contact | None]:
         people = [contact for card in cards for contact in _contacts_in(card, account.carddav)]
         own = {me.uid, names.fold(me.full_name)} - {""} if me else set()
         return related([c for c in people if not {c.uid, names.fold(c.full_name)} & own], me), me
-    folder = ctx.data_dir / "contacts"
+    folder = data_dir / "contacts"
     paths = store.files_in(folder, "**/*.vcf")
     if not paths:
         raise Unavailable(
