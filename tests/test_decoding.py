@@ -7,11 +7,11 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.config import Config
+from pipeline.config import Config, builtin_tools
 from pipeline.pipeline import Pipeline
 from pipeline.planners import make_planner
 from pipeline.planners.base import PlanRequest
-from pipeline.planners.llama import LlamaPlanner
+from pipeline.planners.llama import LlamaPlanner, _weights
 from pipeline.planners.speculation import guess
 
 NOW = datetime(2026, 5, 13, 9, 30)
@@ -93,3 +93,16 @@ def test_a_plan_that_is_broken_off_leaves_a_cache_that_serves_the_next(
             next(begun, None)
         begun.close()  # type: ignore[attr-defined]
         assert "".join(guessing.stream(first)) == whole
+
+
+def test_a_plan_does_not_end_before_what_is_certain_is_called() -> None:
+    tools = builtin_tools().only(["send_sms", "create_calendar_event"])
+
+    def end(event: float, *called: str) -> float:
+        request = PlanRequest("x", tools, probabilities={"send_sms": 0.99, "create_calendar_event": event})
+        return _weights(request, [tools[name] for name in called])["join("]
+
+    assert end(0.99, "send_sms") < 1e-9
+    assert end(0.6, "send_sms") == pytest.approx(0.4)
+    assert end(0.02, "send_sms") == pytest.approx(0.98)
+    assert end(0.99, "send_sms", "create_calendar_event") == pytest.approx(0.99)  # nothing is missing
