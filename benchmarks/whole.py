@@ -1,7 +1,8 @@
 """The pipeline as a program: cold starts, memory of each part, and how many callers one model serves.
 
 A cold start is a new process of the command, with the files in the system's cache: from its start to its end, the interpreter's own
-start and all imports in it. Memory is the most that the process ever held (maximum resident set size).
+start and all imports in it. Memory is the most that the process ever held (maximum resident set size), as it says itself at its end: what the
+system tells a parent of its child begins with the parent's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -26,6 +28,18 @@ from pipeline.pipeline import Pipeline
 REQUEST = "text Priya that I'm ten minutes late and remind me at 6 to call the landlord"
 CALLERS = (1, 2, 4, 8)
 _COMMAND = "from pipeline.cli import main; main()"
+_PRELUDE = """
+import atexit, os, sys
+def peak():
+    if sys.platform == "linux":
+        lines = open("/proc/self/status").read().splitlines()
+        megabytes = next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM"))
+    else:
+        import resource
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    open(os.environ["PEAK"], "w").write(str(megabytes))
+atexit.register(peak)
+"""
 _PARTS = {
     "the interpreter alone": "pass",
     "import pipeline": "import pipeline",
@@ -83,16 +97,17 @@ def _repeated(program: str, arguments: Sequence[str], rounds: int, tell: Callabl
 
 def _process(program: str, arguments: Sequence[str]) -> tuple[float, float]:
     """Run a program; return its seconds and the megabytes that it held at most."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    spent = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join([program, *arguments])} failed with exit status {process.returncode}")
-    return spent, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    with TemporaryDirectory() as folder:
+        told = Path(folder) / "peak"
+        command = [sys.executable, "-c", _PRELUDE + program, *arguments]
+        started = time.perf_counter()
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PEAK": str(told)}
+        )
+        spent = time.perf_counter() - started
+        if done.returncode:
+            raise RuntimeError(f"{' '.join([program, *arguments])} failed with exit status {done.returncode}")
+        return spent, float(told.read_text())
 
 
 def _callers(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[int, Any]:
