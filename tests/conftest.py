@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,20 @@ NOW = datetime(2026, 5, 13, 9, 30)
 def tools() -> Catalogue:
     """The sixteen tools."""
     return builtin_tools()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Any], Any]]:
+    """Closes, after the test, each server that it is given."""
+    servers: list[Any] = []
+
+    def keep(server: Any) -> Any:
+        servers.append(server)
+        return server
+
+    yield keep
+    for server in reversed(servers):
+        server.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,20 +46,6 @@ def loop() -> Iterator[Loop]:
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
     return authority()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[[Any], Any]]:
-    """Closes, after the test, each server that it is given."""
-    servers: list[Any] = []
-
-    def keep(server: Any) -> Any:
-        servers.append(server)
-        return server
-
-    yield keep
-    for server in reversed(servers):
-        server.close()
 
 
 @pytest.fixture

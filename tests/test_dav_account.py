@@ -578,15 +578,15 @@ def test_the_path_that_a_server_is_known_to_have_is_tried(ctx: ToolContext) -> N
         if method == "PUT":
             return 201, {"ETag": '"1"'}, b""
         if path == "/.well-known/caldav":
-            return 301, {"Location": "/dav/work/"}, b""
-        return (207, MULTISTATUS, response(path, CALENDAR)) if path == "/dav/work/" else (405, {}, b"")
+            return 301, {"Location": "/dav/agenda/"}, b""
+        return (207, MULTISTATUS, response(path, CALENDAR)) if path == "/dav/agenda/" else (405, {}, b"")
 
     web = Web(answer)
     try:
         assert "to Work," in create_calendar_event(with_settings(ctx, "calendar", caldav=web.url), **event())
     finally:
         web.close()
-    assert web.requests[-1][0] == "PUT" and web.requests[-1][1].startswith("/dav/work/")
+    assert web.requests[-1][0] == "PUT" and web.requests[-1][1].startswith("/dav/agenda/")
 
 
 def test_nobody_answers(ctx: ToolContext) -> None:

@@ -93,20 +93,6 @@ def trusted(ca: trustme.CA, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Any], Any]]:
-    """Closes, after the test, each server that it is given."""
-    servers: list[Any] = []
-
-    def keep(server: Any) -> Any:
-        servers.append(server)
-        return server
-
-    yield keep
-    for server in reversed(servers):
-        server.close()
-
-
-@pytest.fixture
 def inbox(loop: Loop, ca: trustme.CA, start: Callable[[Any], Any]) -> Imap:
     server: Imap = start(Imap(loop, FOLDERS, tls=server_tls(ca)))
     return server

@@ -83,11 +83,6 @@ _STYLES = {
 _PENS = {"terse": ("s1", "s9"), "dictated": ("s4",), "formal": ("s10",)}
 
 
-def held_out(seed: Seed, share: float) -> bool:
-    """Whether a seed is among the `share` that is kept from training; decided by its id, so that it never changes sides."""
-    return _place(seed.id) < share
-
-
 def side_of(family: str) -> str:
     """Return whether a family of phrasings trains, validates or tests; decided by its name."""
     place = _place(family)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TRUST = 0.7  # in the classifier, while a tool's name is written; see `LlamaPlanner`
 LEAST_WEIGHT = 0.01  # of a tool's name in the eyes of the classifier, which may err
-# Of a tool, in the eyes of the classifier: a plan does not end without it. Below 0.9, plans of the development set get needless calls.
+# Of a tool, in the eyes of the classifier: a plan does not end without it. At 0.8, plans of the development set get needless calls.
 CERTAIN = 0.98
 MORE_CHARACTERS = 40  # that a string of the plan may have beyond the request's length
 CONTEXT = 2048  # tokens: prompt and plan
