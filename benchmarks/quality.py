@@ -62,7 +62,7 @@ def main(files: tuple[Path, ...], out: Path | None) -> None:
 def _row(variant: Variant, cases: list[Case]) -> str:
     selection = SelectionConfig(route="all" if variant.every_tool else "auto")
     pipeline = Pipeline(Config(planner=variant.planner, selection=selection), selector=variant.selector)
-    evaluation = Evaluation(evaluate(cases, pipeline))
+    evaluation = Evaluation(evaluate(cases, lambda: pipeline))
     pipeline.close()
     figures, lines = evaluation.figures, [outcome.line for outcome in evaluation.outcomes]
     tokens = median(line.get("prompt_tokens", 0) for line in lines)

@@ -7,15 +7,19 @@ A request is `{"id", "now", "query"}`; other keys are let pass. Its plan is `{"i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, TinyAgentError
 
 if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.engine import Engine
     from pipeline.pipeline import Pipeline, Planning
 
 
@@ -52,6 +56,24 @@ def read_requests(path: Path) -> Iterator[Request]:
             ) from None
 
 
+def plan_all(config: Config, requests: Iterable[Request], engine: Engine) -> Iterator[dict[str, Any]]:
+    """Yield the line of output for each request, planned by an engine whose workers each have a planner."""
+    return engine.map(partial(_planner, shared(config, engine)), requests)
+
+
+def _planner(config: Config) -> Callable[[Request], dict[str, Any]]:
+    from pipeline.pipeline import Pipeline
+
+    return partial(planned, Pipeline(config))
+
+
+def shared(config: Config, engine: Engine) -> Config:
+    """Return the settings with which each of several planners on a machine leaves the others their cores."""
+    if engine.workers == 1 or config.planner.threads:
+        return config
+    return config.model_copy(update={"planner": config.planner.model_copy(update={"threads": engine.cores})})
+
+
 def planned(pipeline: Pipeline, request: Request, offered: Collection[str] | None = None) -> dict[str, Any]:
     """Return the line of output for a request; what goes wrong stands in it. For `offered` see `Pipeline.plan`."""
     try:
@@ -73,19 +95,37 @@ def summary(planning: Planning) -> dict[str, Any]:
     }
 
 
-def write_lines(lines: Iterable[Mapping[str, Any]], out: Path) -> None:
-    """Write JSON lines to a file that appears when it is whole.
+def write_lines(lines: Iterable[Mapping[str, Any]], out: Path) -> int:
+    """Write JSON lines to a file that appears when it is whole; return how many there are.
 
     Raises:
         ConfigError: It cannot be written.
     """
-    scratch = out.with_name(out.name + ".part")
+    scratch, count = out.with_name(out.name + ".part"), 0
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = scratch.open("w", encoding="utf-8")
     try:
-        with scratch.open("w", encoding="utf-8") as file:
-            for line in lines:
+        for line in lines:
+            count += 1
+            with _writing(out):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        scratch.replace(out)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", fix="name another file with --out") from error
+        with _writing(out):
+            file.close()
+            scratch.replace(out)
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.close()
+            scratch.unlink(missing_ok=True)
+    return count
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Tell what the system says about writing, and nothing of what the lines come from, as such."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{out} cannot be written: {error.strerror}", fix="free some space, or name another file with --out"
+        ) from error

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pipeline.config import Config
+from pipeline.engine import ENGINES, Engine, Ray
+from pipeline.engine import engine as engine_of
 from pipeline.errors import ConfigError, TinyAgentError, did_you_mean
 from pipeline.spec import NAME, SpecError, ToolSpec, load_catalogue, load_spec
 
@@ -156,6 +159,26 @@ def settings_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+def engine_options(command: F) -> F:
+    """Add the options that commands with many rows take, and hand it the `Engine` that does them, as a context."""
+
+    @click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default=ENGINES[0],
+        show_default=True,
+        help="Who does the rows of a file: this process, or Ray workers (extra 'ray').",
+    )
+    @click.option("--workers", type=click.IntRange(min=0), default=0, help="Of Ray; 0 takes one for each core.")
+    @click.option("--address", default="", help="Head of a Ray cluster, such as 10.0.0.5:6379; here by default.")
+    def wrapped(*arguments: Any, engine: str, workers: int, address: str, **options: Any) -> Any:
+        return command(*arguments, engine=engine_of(engine, workers, address), **options)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    return wrapped  # type: ignore[return-value]
+
+
 class Moment(click.ParamType[datetime]):
     """A local date and time in ISO 8601."""
 
@@ -251,9 +274,16 @@ def approver(yes: bool, terminal: Console, view: RunView) -> Approver:
 @click.option("--batch", type=click.Path(path_type=Path, dir_okay=False), help="JSON lines of id, now and query.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the batch's plans go.")
 @json_option
+@engine_options
 @settings_options
 def plan(
-    config: Config, request: str | None, now: datetime | None, batch: Path | None, out: Path | None, as_json: bool
+    config: Config,
+    engine: AbstractContextManager[Engine],
+    request: str | None,
+    now: datetime | None,
+    batch: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> int:
     """Show the plan for REQUEST; nothing is run.
 
@@ -267,11 +297,13 @@ def plan(
 
     if (batch is None) != (out is None) or (batch is None) == (request is None):
         raise click.UsageError("Give a REQUEST, or --batch FILE with --out FILE.")
-    pipeline = Pipeline(config)
+    if request is not None and isinstance(engine, Ray):
+        raise click.UsageError("--engine ray is for --batch.")
     if batch and out:
-        return _plan_batch(pipeline, batch, out)
+        with engine as workers:
+            return _plan_batch(config, workers, batch, out)
     assert request is not None
-    planning = pipeline.plan(request, now, on_event=ignore if as_json else RunView(console()))
+    planning = Pipeline(config).plan(request, now, on_event=ignore if as_json else RunView(console()))
     if as_json:
         click.echo(json.dumps({"request": request, **_planning_json(planning)}, ensure_ascii=False, indent=2))
     elif not sys.stderr.isatty():
@@ -314,19 +346,20 @@ def select(config: Config, request: str, earlier: tuple[str, ...], explain: bool
         click.echo("\n".join(selection.names))
 
 
-def _plan_batch(pipeline: Pipeline, batch: Path, out: Path) -> int:
+def _plan_batch(config: Config, engine: Engine, batch: Path, out: Path) -> int:
     """Plan every row; the output appears when it is whole."""
     from rich.progress import track
 
-    from pipeline.batch import planned, read_requests, write_lines
+    from pipeline.batch import plan_all, read_requests, write_lines
 
     requests = list(read_requests(batch))
     failed = 0
 
     def lines() -> Iterator[dict[str, Any]]:
         nonlocal failed
-        for request in track(requests, "Planning", console=console(), disable=not sys.stderr.isatty()):
-            line = planned(pipeline, request)
+        made = plan_all(config, requests, engine)
+        shown = console()
+        for line in track(made, "Planning", len(requests), console=shown, disable=not sys.stderr.isatty()):
             failed += "error" in line
             yield line
 

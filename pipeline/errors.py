@@ -29,6 +29,16 @@ class TinyAgentError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({self.fix})" if self.fix else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By default it would be made anew from its message alone, which those with arguments of their own do not take.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[TinyAgentError], args: tuple[object, ...], state: dict[str, object]) -> TinyAgentError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class ConfigError(TinyAgentError):
     """A setting is wrong: a file, an environment variable or a command-line option."""

@@ -74,10 +74,10 @@ def test_a_source_is_sifted(tools: Catalogue) -> None:
         replace(SMS, plan="send"),
         replace(SMS, query="please text Priya that I'm late again"),
     ]
-    collected = Collected()
-    kept = list(collect(source, tools, avoid=["please text Priya that I'm late once again"], collected=collected))
-    assert kept == [SMS]
-    assert collected.left_out == {"exact": 1, "near": 1, "syntax": 1, "leak": 1}
+    told: list[Collected] = []
+    avoid = ["please text Priya that I'm late once again"]
+    assert list(collect(source, tools, avoid=avoid, on_progress=told.append)) == [SMS]
+    assert told[-1].left_out == {"exact": 1, "near": 1, "syntax": 1, "leak": 1}
 
 
 def test_an_endless_source_with_nothing_new_is_left(tools: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_a_row_without_a_plan_counts(tools: Catalogue, rows: Path) -> None:
 
 
 def test_plans_are_made_by_the_pipeline(config: Config, rows: Path) -> None:
-    evaluation = Evaluation(evaluate(read_cases(rows), Pipeline(config)))
+    evaluation = Evaluation(evaluate(read_cases(rows), lambda: Pipeline(config)))
     assert evaluation.figures.well_formed == 1.0
     assert evaluation.costs()["plan_ms_median"] > 0
 
@@ -88,7 +88,7 @@ def test_examples_of_a_corpus_are_cases(config: Config, tmp_path: Path) -> None:
     assert case.tags == ("terse", "en")
     assert [step["tool"] for step in case.golds[0]] == ["get_phone_number", "text_message"]
     assert case.golds[0][1]["args"] == {"recipients": ["$1"], "message": "hello from the \\$5 stall"}
-    [outcome] = evaluate([case], Pipeline(config))
+    [outcome] = evaluate([case], lambda: Pipeline(config))
     assert outcome.line["tools"] == ["create_reminder", "get_phone_number", "text_message"]
 
 

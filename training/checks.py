@@ -125,9 +125,9 @@ class Likeness:
     """
 
     def __init__(self, threshold: float = NEAR, permutations: int = 64) -> None:
-        from datasketch import MinHashLSH
+        from datasketch import MinHash, MinHashLSH
 
-        self._threshold, self._permutations = threshold, permutations
+        self._threshold, self._blank = threshold, MinHash(num_perm=permutations)
         # The tables are asked a little below the threshold, since their estimate errs by about 1 / sqrt(permutations).
         self._tables = MinHashLSH(threshold=max(0.1, threshold - 0.1), num_perm=permutations)
         self._known: dict[int, tuple[str, frozenset[Hashable]]] = {}
@@ -151,8 +151,6 @@ class Likeness:
         return None
 
     def _hashes(self, shingles: Iterable[Hashable]) -> object:
-        from datasketch import MinHash
-
-        hashes = MinHash(num_perm=self._permutations)
+        hashes = self._blank.copy()  # a new one would draw its permutations again
         hashes.update_batch([repr(shingle).encode() for shingle in shingles])
         return hashes

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli import console, json_option, settings_options
+from pipeline.cli import console, engine_options, json_option, settings_options
 from pipeline.config import Config, builtin_tools
 from pipeline.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from pipeline.engine import Engine
     from training.corpus import Collected, Report
     from training.examples import Example
 
@@ -57,16 +59,25 @@ def corpus() -> None:
 @click.option("--out", type=FILE, default=Path("corpus.jsonl"), show_default=True, help="File to write.")
 @against_option
 @json_option
+@engine_options
 def generate(
-    size: int, validation: int, test: int, seed: int, out: Path, against: tuple[Path, ...], as_json: bool
+    engine: AbstractContextManager[Engine],
+    size: int,
+    validation: int,
+    test: int,
+    seed: int,
+    out: Path,
+    against: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Compose a corpus from the seeds: offline, free, in minutes."""
     with _extra():
         from training.corpus import generate as compose
 
         sizes = {"train": size, "validation": validation, "test": test}
-        with _counting("Composing", sum(sizes.values())) as tell:
-            examples = compose(sizes, builtin_tools(), seed=seed, avoid=_queries(against), on_progress=tell)
+        avoid, tools = _queries(against), builtin_tools()
+        with engine as workers, _counting("Composing", sum(sizes.values())) as tell:
+            examples = compose(sizes, tools, seed=seed, avoid=avoid, engine=workers, on_progress=tell)
             _write(examples, out, tell, as_json)
 
 
@@ -320,7 +331,7 @@ def _measured_on(rows: Path, base: Path) -> Callable[[Path], dict[str, float]]:
         export(run, base, adapter)
         with TemporaryDirectory(dir=run) as folder:
             planner = LlamaPlanner(merged(base, adapter, Path(folder)), layout="compact", known=adapter_tools(adapter))
-            figures = Evaluation(evaluate(cases, Pipeline(Config(), planner=planner))).figures
+            figures = Evaluation(evaluate(cases, lambda: Pipeline(Config(), planner=planner))).figures
             planner.close()
         return {"dev_success": round(figures.success, 4), "dev_arguments": round(figures.arguments, 4)}
 
@@ -339,9 +350,11 @@ def _measured_on(rows: Path, base: Path) -> Callable[[Path], dict[str, float]]:
 @click.option("--limit", type=int, help="At most so many rows of each file.")
 @click.option("--out", type=FOLDER, help="Folder for the report, as JSON and as Markdown.")
 @json_option
+@engine_options
 @settings_options
 def eval_(
     config: Config,
+    engine: AbstractContextManager[Engine],
     files: tuple[Path, ...],
     plans: Path | None,
     prefix: str,
@@ -355,6 +368,8 @@ def eval_(
     with _extra():
         from rich.progress import Progress
 
+        from pipeline.batch import shared
+        from pipeline.engine import Ray
         from pipeline.pipeline import Pipeline
         from training.evaluation import Evaluation, compare, evaluate, read_cases
 
@@ -362,15 +377,18 @@ def eval_(
         cases = [case for case in cases if str(case.request.id).startswith(prefix)]
         if needing:
             cases = [case for case in cases if any(step["tool"] in needing for gold in case.golds for step in gold)]
+        if plans and isinstance(engine, Ray):
+            raise click.UsageError("--plans are there already: nothing is left for --engine ray to do.")
         if not cases:
             raise ConfigError("no row is left to evaluate", fix="leave --prefix and --needing out")
-        pipeline = Pipeline(config)
         if plans:
-            evaluation = Evaluation(compare(cases, _lines(plans), pipeline.tools))
+            evaluation = Evaluation(compare(cases, _lines(plans), Pipeline(config).tools))
         else:
-            with Progress(console=console(), disable=not sys.stderr.isatty()) as bar:
+            with engine as planners, Progress(console=console(), disable=not sys.stderr.isatty()) as bar:
                 task = bar.add_task("Planning", total=len(cases))
-                evaluation = Evaluation(evaluate(cases, pipeline, on_progress=lambda: bar.advance(task)))
+                make = partial(Pipeline, shared(config, planners))
+                outcomes = evaluate(cases, make, engine=planners, on_progress=lambda: bar.advance(task))
+                evaluation = Evaluation(outcomes)
         title = ", ".join(file.name for file in files)
         if out:
             out.mkdir(parents=True, exist_ok=True)

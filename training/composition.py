@@ -68,7 +68,7 @@ class Composition:
         tools: Catalogue,
         rankings: Mapping[str, Sequence[str]],
         *,
-        seed: int = 0,
+        seed: int | str = 0,
         recipe: Recipe | None = None,
         split: str = "train",
     ) -> None:

@@ -10,19 +10,26 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine import Engine, Local
 from pipeline.plan import parse_plan
 from pipeline.spec import Catalogue
 from training.checks import LEAK, Likeness, violations
 from training.composition import Composition, rank_tools
 from training.examples import CorpusError, Example, read
-from training.seeds import load_seeds, split
+from training.seeds import Seed, load_seeds, split
 
 SPLITS = ("test", "validation", "train")  # in the order in which they are made
 # A source that gives this many examples in a row that are all left out has nothing new to say.
 PATIENCE = 20_000
+# Examples that are composed and checked at a time, from random numbers of their own: whoever makes which, the corpus is the same.
+PART = 400
+
+# An example, and the kind of the first thing that is wrong with it, if anything is.
+Judged = tuple[Example, str]
 
 
 @dataclass
@@ -39,15 +46,17 @@ def generate(
     *,
     seed: int = 0,
     avoid: Sequence[str] = (),
+    engine: Engine | None = None,
     on_progress: Callable[[Collected], None] = lambda _: None,
 ) -> Iterator[Example]:
-    """Yield a corpus composed from the seeds; the same seed gives the same one.
+    """Yield a corpus composed from the seeds; the same seed gives the same one, whatever the engine.
 
     Args:
         sizes: How many examples of each split.
         tools: The catalogue.
         seed: Of the random numbers.
         avoid: Requests of which nothing alike may be in the corpus: those that are evaluated on.
+        engine: Composes and checks; what is like what is found in this process, since it needs all that came before.
         on_progress: Told after each example how far it is.
 
     Raises:
@@ -55,11 +64,24 @@ def generate(
     """
     seeds = load_seeds()
     parts, rankings = split(seeds), rank_tools(seeds, tools)
-    likeness, collected = Likeness(), Collected()
-    for number, name in enumerate(SPLITS):
-        source = Composition(parts[name], tools, rankings, seed=seed * len(SPLITS) + number, split=name)
-        fresh = collect(source, tools, avoid=avoid, on_progress=on_progress, likeness=likeness, collected=collected)
+    sift = _Sift(avoid, on_progress)
+    for name in SPLITS:
+        make = partial(_composer, parts[name], tools, rankings, f"{seed} {name}", name)
+        composed = (engine or Local()).map(make, itertools.count())
+        fresh = sift.keep(itertools.chain.from_iterable(composed))
         yield from itertools.islice(fresh, sizes.get(name, 0))
+
+
+def _composer(
+    seeds: Sequence[Seed], tools: Catalogue, rankings: Mapping[str, Sequence[str]], source: str, split: str
+) -> Callable[[int], list[Judged]]:
+    """Return what composes and checks a part of a split by its number."""
+
+    def part(number: int) -> list[Judged]:
+        composition = Composition(seeds, tools, rankings, seed=f"{source} {number}", split=split)
+        return [(example, _fault(example, tools)) for example in itertools.islice(composition, PART)]
+
+    return part
 
 
 def collect(
@@ -68,8 +90,6 @@ def collect(
     *,
     avoid: Sequence[str] = (),
     on_progress: Callable[[Collected], None] = lambda _: None,
-    likeness: Likeness | None = None,
-    collected: Collected | None = None,
 ) -> Iterator[Example]:
     """Yield the examples of a source that are sane, unlike each other, and unlike what is evaluated on.
 
@@ -78,35 +98,49 @@ def collect(
         tools: The catalogue.
         avoid: Requests of which nothing alike is let through.
         on_progress: Told after each example that is kept.
-        likeness: Of what earlier sources gave, to go on from.
-        collected: Likewise.
 
     Raises:
         CorpusError: An endless source has nothing new to say.
     """
-    likeness, collected = likeness or Likeness(), collected or Collected()
-    banned = _banned(avoid)
-    vain = 0
-    for example in source:
-        wrong = violations(example, tools)
-        reason = wrong[0].partition(":")[0] if wrong else ""
-        if not reason and banned.find(example.query) is not None:
-            reason = "leak"
-        if not reason and (alike := likeness.add(example.query)) is not None:
-            reason = "exact" if alike == example.query else "near"
-        if reason:
-            collected.left_out[reason] += 1
-            vain += 1
-            if vain >= PATIENCE:
-                raise CorpusError(
-                    f"after {collected.kept} examples, {PATIENCE} in a row were like earlier ones or not sane",
-                    fix="ask for fewer, or add seeds",
-                )
-            continue
-        vain = 0
-        collected.kept += 1
-        on_progress(collected)
-        yield example
+    return _Sift(avoid, on_progress).keep((example, _fault(example, tools)) for example in source)
+
+
+def _fault(example: Example, tools: Catalogue) -> str:
+    wrong = violations(example, tools)
+    return wrong[0].partition(":")[0] if wrong else ""
+
+
+class _Sift:
+    """Keeps what is sane, unlike all that it kept before, and unlike what is evaluated on."""
+
+    def __init__(self, avoid: Sequence[str], on_progress: Callable[[Collected], None]) -> None:
+        self._banned, self._likeness, self._collected = _banned(avoid), Likeness(), Collected()
+        self._on_progress = on_progress
+
+    def keep(self, judged: Iterable[Judged]) -> Iterator[Example]:
+        """Yield the examples that are kept; raise `CorpusError` after `PATIENCE` in a row that are not."""
+        collected, vain = self._collected, 0
+        for example, fault in judged:
+            if reason := fault or self._alike(example.query):
+                collected.left_out[reason] += 1
+                vain += 1
+                if vain >= PATIENCE:
+                    raise CorpusError(
+                        f"after {collected.kept} examples, {PATIENCE} in a row were like earlier ones or not sane",
+                        fix="ask for fewer, or add seeds",
+                    )
+                continue
+            vain = 0
+            collected.kept += 1
+            self._on_progress(collected)
+            yield example
+
+    def _alike(self, query: str) -> str:
+        if self._banned.find(query) is not None:
+            return "leak"
+        if (alike := self._likeness.add(query)) is not None:
+            return "exact" if alike == query else "near"
+        return ""
 
 
 def _banned(queries: Iterable[str]) -> Likeness:

@@ -13,11 +13,13 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.batch import Request, planned, read_requests
 from pipeline.elaborate import elaborate
+from pipeline.engine import Engine, Local
 from pipeline.errors import ConfigError, TinyAgentError
 from pipeline.plan import Plan, parse_plan
 from pipeline.spec import Catalogue, Type
@@ -132,17 +134,38 @@ def _gold(plan: Plan, tools: Catalogue, query: str) -> Gold:
 
 def evaluate(
     cases: Sequence[Case],
-    pipeline: Pipeline,
+    make: Callable[[], Pipeline],
     *,
+    engine: Engine | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Plan each case and score it; the first plan is made twice, since it loads the models."""
+    """Plan each case and score it.
+
+    Args:
+        cases: What is planned.
+        make: Makes a pipeline, of which each of the engine's workers has its own.
+        engine: Does the planning; in this process by default.
+        on_progress: Told after each plan.
+    """
     lines = []
-    _plan(cases[0], pipeline)
-    for case in cases:
-        lines.append(_plan(case, pipeline))
+    for line in (engine or Local()).map(partial(_planner, make), cases):
+        lines.append(line)
         on_progress()
-    return compare(cases, lines, pipeline.tools)
+    return compare(cases, lines, make().tools)
+
+
+def _planner(make: Callable[[], Pipeline]) -> Callable[[Case], dict[str, Any]]:
+    """Return what plans a case; it makes its first plan twice, since the first time it loads the models."""
+    pipeline, loaded = make(), False
+
+    def plan(case: Case) -> dict[str, Any]:
+        nonlocal loaded
+        if not loaded:
+            _plan(case, pipeline)
+            loaded = True
+        return _plan(case, pipeline)
+
+    return plan
 
 
 def _plan(case: Case, pipeline: Pipeline) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.batch import write_lines
 from pipeline.errors import TinyAgentError
 from pipeline.prompt import compact
 from pipeline.spec import Catalogue, ToolSpec
 
 
 class CorpusError(TinyAgentError):
-    """A corpus file cannot be read or written, or a line of it is no example."""
+    """A corpus file cannot be read, or a line of it is no example."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +83,9 @@ def write(examples: Iterable[Example], path: Path) -> int:
     """Write a corpus file, which appears when it is whole; return the number of examples.
 
     Raises:
-        CorpusError: The disk is full, or the folder cannot be written to.
+        ConfigError: The disk is full, or the folder cannot be written to.
     """
-    scratch = path.with_name(path.name + ".part")
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("w", encoding="utf-8") as file:
-            for example in examples:
-                file.write(json.dumps(to_json(example), ensure_ascii=False) + "\n")
-                count += 1
-        scratch.replace(path)
-    except OSError as error:
-        raise CorpusError(
-            f"{path} cannot be written: {error.strerror}", fix="free some space, or name another"
-        ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    return count
+    return write_lines(map(to_json, examples), path)
 
 
 def read(path: Path) -> Iterator[Example]:

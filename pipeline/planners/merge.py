@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 
 from pipeline.errors import TinyAgentError
 
@@ -40,14 +41,18 @@ def merged(base: Path, adapter: Path, cache: Path, weights: str = "Q8_0") -> Pat
     Raises:
         MergeError: See there.
     """
-    stat = base.stat()
-    key = f"{FORMAT}:{base.name}:{stat.st_size}:{hashlib.sha256(adapter.read_bytes()).hexdigest()}"
+    try:
+        key = f"{FORMAT}:{base.name}:{base.stat().st_size}:{hashlib.sha256(adapter.read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise MergeError(f"{error.filename} cannot be read: {error.strerror}", fix="correct planner.adapter") from error
     path = cache / f"{base.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.{weights}.gguf"
     if path.exists():
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".merge-") as scratch:
+        with FileLock(cache / ".merging"), tempfile.TemporaryDirectory(dir=cache, prefix=".merge-") as scratch:
+            if path.exists():  # another process made it meanwhile
+                return path
             half, small = Path(scratch) / "f16.gguf", Path(scratch) / "small.gguf"
             merge(base, adapter, half)
             if weights != "F16":
