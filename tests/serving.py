@@ -83,6 +83,7 @@ def pipeline(data_dir: Path, **settings: Any) -> Pipeline:
     """Return a pipeline with these tools and that planner, and settings of the service."""
     given = {"rate": 1e5, "burst": 100_000, "leave_seconds": 0.0, "answer_seconds": 10.0, "port": 0, **settings}
     approvals, speech = given.pop("approvals", ()), given.pop("speech", SpeechConfig())
+    planner = given.pop("planner", None) or Planner()
     config = Config(
         data_dir=data_dir,
         selection=SelectionConfig(route="all"),
@@ -90,7 +91,7 @@ def pipeline(data_dir: Path, **settings: Any) -> Pipeline:
         approvals=approvals,
         speech=speech,
     )
-    return Pipeline(config, planner=Planner(), selector=Selector(TOOLS, None), tools=TOOLS)
+    return Pipeline(config, planner=planner, selector=Selector(TOOLS, None), tools=TOOLS)
 
 
 # ── a client below HTTP ──────────────────────────────────────────────────────────────────────────────

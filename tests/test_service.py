@@ -14,6 +14,7 @@ import pytest
 from serving import Client, Event, Exchange, serving
 
 from pipeline.journal import EventRecord, Journal
+from pipeline.planners.openai import OpenAIPlanner
 from pipeline.service.hub import Run
 
 
@@ -65,6 +66,22 @@ def test_a_run_tells_its_way_from_the_queue_to_the_answer(folder: Path) -> None:
         assert events[-1].data["text"] == "what it says: one two"
 
     served(folder, work)
+
+
+def test_a_planner_that_cannot_be_reached_is_a_bad_gateway(folder: Path) -> None:
+    async def work(client: Client) -> None:
+        asked = {
+            "/v1/plan": {"request": "say it"},
+            "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+        }
+        for path, body in asked.items():
+            exchange = await client.post(path, body)
+            assert exchange.status == 502
+            error = (await exchange.json())["error"]
+            assert error["type"] == "planner_unavailable"
+            assert "no server answers at http://127.0.0.1:9/" in error["message"]
+
+    served(folder, work, planner=OpenAIPlanner("http://127.0.0.1:9", "any", sleep=lambda _: None))
 
 
 def test_what_was_told_can_be_heard_again_from_any_event_on(folder: Path) -> None:

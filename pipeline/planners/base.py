@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.errors import TinyAgentError
 from pipeline.spec import Catalogue, Type
@@ -17,6 +17,10 @@ from pipeline.spec import Catalogue, Type
 
 class PlannerError(TinyAgentError):
     """The planner cannot write a plan: no model, no server, no end, an answer that is none."""
+
+
+class PlannerUnavailable(PlannerError):
+    """The planner's server cannot be reached, refuses, or does not answer as such a server does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +58,17 @@ class Planner(Protocol):
 
     def close(self) -> None:
         """Free what the planner holds: a model, a connection."""
+        ...
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """A planner with something to load before it can write."""
+
+    def load(self) -> None:
+        """Load it now, so that the next plan does not wait for it.
+
+        Raises:
+            PlannerError: It is not here, or cannot be loaded.
+        """
         ...

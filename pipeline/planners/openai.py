@@ -22,7 +22,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from pipeline.errors import ConfigError
-from pipeline.planners.base import PlannerError, PlanRequest
+from pipeline.planners.base import PlannerError, PlannerUnavailable, PlanRequest
 from pipeline.prompt import chat_system, chat_user
 
 ATTEMPTS = 3  # to get an answer begun; what has begun is never asked for again
@@ -75,7 +75,8 @@ class ChatEndpoint:
         """Yield the answer as it is written; closing the iterator closes the connection.
 
         Raises:
-            PlannerError: The server cannot be reached, refuses, or does not answer with a whole text.
+            PlannerUnavailable: The server cannot be reached, refuses, or does not answer as such a server does.
+            PlannerError: The answer is too long.
         """
         try:
             with closing(self._begin(messages)) as response:
@@ -83,16 +84,16 @@ class ChatEndpoint:
         except SSEError as error:
             raise self._malformed(str(error)) from error
         except httpx.TimeoutException as error:
-            raise PlannerError(
+            raise PlannerUnavailable(
                 f"{self._url} gave no sign of life for {self._timeout:g} seconds",
                 fix=f"set {self._section}.timeout higher, or take a faster model",
             ) from error
         except (httpx.ConnectError, httpx.ProxyError) as error:
-            raise PlannerError(
+            raise PlannerUnavailable(
                 f"no server answers at {self._url}: {error}", fix=f"start it, or correct {self._section}.base_url"
             ) from error
         except httpx.HTTPError as error:
-            raise PlannerError(f"the answer of {self._url} broke off: {error}", fix="try again") from error
+            raise PlannerUnavailable(f"the answer of {self._url} broke off: {error}", fix="try again") from error
 
     def close(self) -> None:
         """Close the connections; an answer that is being written breaks off."""
@@ -137,7 +138,7 @@ class ChatEndpoint:
                 break
             data = _json(event.data)
             if error := _error(data):
-                raise PlannerError(f"{self._url} gave up: {error['message']}")
+                raise PlannerUnavailable(f"{self._url} gave up: {error['message']}")
             try:
                 text, reason = _delta(data)
             except (TypeError, LookupError, AttributeError) as problem:
@@ -148,10 +149,10 @@ class ChatEndpoint:
         if ended == "length":
             raise PlannerError(f"the answer takes more than {self._max_tokens} tokens", fix="ask for less at a time")
         if not ended:
-            raise PlannerError(f"the answer of {self._url} broke off", fix="try again")
+            raise PlannerUnavailable(f"the answer of {self._url} broke off", fix="try again")
 
-    def _malformed(self, what: str) -> PlannerError:
-        return PlannerError(
+    def _malformed(self, what: str) -> PlannerUnavailable:
+        return PlannerUnavailable(
             f"{self._url} does not stream chat completions: {what}",
             fix=f"{self._section}.base_url has to be that of an OpenAI-compatible API, often ending in /v1",
         )
@@ -161,18 +162,20 @@ class ChatEndpoint:
         said = f": {said}" if said else ""
         match response.status_code:
             case 401 | 403:  # the server's word may repeat a part of the key
-                return PlannerError(
+                return PlannerUnavailable(
                     f"{self._url} refuses the API key", fix="set TINYAGENT_API_KEY to a key that it takes"
                 )
             case 404:
-                return PlannerError(
+                return PlannerUnavailable(
                     f"{self._url} has no model {self._model!r}, or there is no such address{said}",
                     fix=f"correct {self._section}.model, or {self._section}.base_url, which often ends in /v1",
                 )
             case 429:
-                return PlannerError(f"{self._url} has had too many requests{said}", fix="try again later")
+                return PlannerUnavailable(f"{self._url} has had too many requests{said}", fix="try again later")
+            case 400 | 413 | 422:  # such as a prompt that is too long
+                return PlannerError(f"{self._url} does not take the request{said}")
             case status:
-                return PlannerError(f"{self._url} answers {status} {response.reason_phrase}{said}")
+                return PlannerUnavailable(f"{self._url} answers {status} {response.reason_phrase}{said}")
 
 
 class OpenAIPlanner(ChatEndpoint):

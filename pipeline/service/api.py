@@ -59,6 +59,7 @@ def problems(*statuses: int) -> Answers:
         421: "The service is not known by that name.",
         422: "The request cannot be worked on.",
         429: "Too much waits or is under way; Retry-After says when to come again.",
+        502: "The planner's server cannot be reached, refuses, or does not answer as it should.",
         503: "The service is closing, or its models cannot be loaded.",
     }
     return {
@@ -226,7 +227,7 @@ def routes(hub: Hub) -> APIRouter:
         selection = await asyncio.to_thread(hub.pipeline.select, body.request, earlier=body.earlier)
         return SelectionAnswer.model_validate(selection_json(selection))
 
-    @api.post("/plan", tags=["pipeline"], responses=problems(413, 415, 422, 503))
+    @api.post("/plan", tags=["pipeline"], responses=problems(413, 415, 422, 502, 503))
     async def plan(body: PlanOnlyRequest, request: Request) -> PlanAnswer:
         """Tell the plan for a request; nothing is run."""
         await hub.loaded()

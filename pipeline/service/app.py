@@ -21,7 +21,7 @@ from pipeline.errors import TinyAgentError
 from pipeline.journal import JournalError
 from pipeline.pipeline import Pipeline, RequestError
 from pipeline.plan import PlanError
-from pipeline.planners.base import PlannerError
+from pipeline.planners.base import PlannerError, PlannerUnavailable
 from pipeline.service import api, completions, logs, page, recordings, tracing
 from pipeline.service.access import Guard, answer, problem
 from pipeline.service.completions import NoModel
@@ -50,6 +50,7 @@ STATUSES: tuple[tuple[type[TinyAgentError], int], ...] = (
     (FunctionError, 422),
     (PlanError, 422),
     (ElaborationError, 422),
+    (PlannerUnavailable, 502),
     (PlannerError, 422),
 )
 

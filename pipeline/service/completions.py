@@ -299,7 +299,7 @@ def routes(hub: Hub) -> APIRouter:
                 "description": "The completion; with `stream`, in chunks.",
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             },
-            **problems(413, 415, 422, 503),
+            **problems(413, 415, 422, 502, 503),
         },
     )
     async def complete(body: ChatRequest, request: Request) -> Response:
