@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, closing, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +44,7 @@ from pipeline.grounding import ground
 from pipeline.joiner import Answer, Completer, join, join_by_model
 from pipeline.journal import Journal, JournalError, RunLog, RunRecord, StepRecord, finished
 from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
-from pipeline.planners.base import Planner, PlannerError, PlanRequest
+from pipeline.planners.base import Loadable, Planner, PlannerError, PlanRequest
 from pipeline.selection import Selection, Selector
 from pipeline.spec import Catalogue, Effect, Type
 from pipeline.tools.context import ToolContext, Writer
@@ -147,6 +147,7 @@ class Pipeline:
         self.config = config or Config.load()
         self.tools = tools if tools is not None else self.config.catalogue()
         self._given_planner, self._given_selector, self._given_writer = planner, selector, writer
+        self._making = threading.Lock()
 
     def select(self, request: str, *, earlier: Sequence[str] = ()) -> Selection:
         """Return the tools that a request needs.
@@ -182,11 +183,12 @@ class Pipeline:
             RequestError: The request is empty or far too long.
             TinyAgentError: No plan could be made; the message says why.
         """
-        now = now or datetime.now()
-        selection = self.select(request) if offered is None else Selection.given(offered, self.tools)
+        request, now = _checked(request), now or datetime.now()
+        with self._loading():
+            selection = self.select(request) if offered is None else Selection.given(offered, self.tools)
         on_event(Selected(selection))
         try:
-            return self._plan(_checked(request), now, selection, on_event=on_event, on_beginning=on_beginning)
+            return self._plan(request, now, selection, on_event=on_event, on_beginning=on_beginning)
         except (PlanError, ElaborationError) as error:
             on_event(Replanning(str(error)))
             return self._replan(request, now, str(error), on_event)
@@ -413,7 +415,28 @@ class Pipeline:
         """
         selection = self._selector.select(WARM_UP)
         asked = PlanRequest(WARM_UP, self.tools.only(selection.tools), self.config.instructions)
+        if isinstance(self.planner, Loadable):
+            self.planner.load()
         self.planner.count_tokens(self.planner.prompt(asked))
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Load the planner meanwhile, the first time: most of a cold start. What goes wrong is told where it is used."""
+        if "planner" in self.__dict__:
+            yield
+            return
+
+        def load() -> None:
+            with suppress(Exception):
+                if isinstance(self.planner, Loadable):
+                    self.planner.load()
+
+        thread = threading.Thread(target=load, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def close(self) -> None:
         """Free the models."""
@@ -570,11 +593,13 @@ class Pipeline:
     @cached_property
     def planner(self) -> Planner:
         """What writes plans; made at its first use."""
-        if self._given_planner is not None:
-            return self._given_planner
         from pipeline.planners import make_planner
 
-        return make_planner(self.config)
+        with self._making:  # one, though several threads ask for it at once
+            if "planner" not in self.__dict__:
+                self.__dict__["planner"] = self._given_planner or make_planner(self.config)
+            made: Planner = self.__dict__["planner"]
+            return made
 
     @cached_property
     def writer(self) -> Writer:

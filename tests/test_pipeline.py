@@ -13,12 +13,13 @@ import icalendar
 import pytest
 
 from pipeline import Config, Pipeline, approve_all, decline_all
-from pipeline.config import LimitsConfig
+from pipeline.config import LimitsConfig, PlannerConfig
 from pipeline.elaborate import ElaborationError
 from pipeline.events import Event, Finished, Planned, Selected, Wrote
 from pipeline.pipeline import RequestError
 from pipeline.planners.base import PlannerError, PlanRequest
-from pipeline.spec import load_catalogue
+from pipeline.selection import Selection
+from pipeline.spec import Catalogue, load_catalogue
 
 REQUEST = "Text Priya that I'm ten minutes late and put lunch with Omar on Friday at noon into my calendar"
 
@@ -137,6 +138,37 @@ class Scripted:
             self.stopped.set()
 
     def close(self) -> None: ...
+
+
+def test_the_planner_is_loaded_while_tools_are_selected(
+    data_dir: Path, now: datetime, tools: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = threading.Event()
+
+    class Slow(Scripted):
+        def load(self) -> None:
+            loaded.set()
+
+    class Waiting:
+        labels = ()
+
+        def select(self, request: str, *, earlier: object = ()) -> Selection:
+            assert loaded.wait(20), "nothing is loaded before the tools are selected"
+            return Selection.given(["open_note"], tools)
+
+    planner = Slow('1. open_note("Shopping list")\n2. join()')
+    monkeypatch.setattr("pipeline.planners.make_planner", lambda config: planner)
+    planning = Pipeline(Config(data_dir=data_dir), selector=Waiting()).plan("what is on my shopping list note", now)  # type: ignore[arg-type]
+    assert [step.tool for step in planning.plan.steps] == ["open_note"]
+
+
+def test_what_goes_wrong_in_loading_is_told_where_the_planner_is_used(
+    data_dir: Path, tmp_path: Path, now: datetime
+) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    config = Config(data_dir=data_dir, planner=PlannerConfig(model=str(tmp_path / "broken.gguf"), adapter=""))
+    with pytest.raises(PlannerError, match=r"not a model that llama\.cpp can load"):
+        Pipeline(config).plan("what is on my shopping list note", now)
 
 
 def test_an_invalid_plan_is_planned_again_with_all_tools(data_dir: Path, now: datetime) -> None:

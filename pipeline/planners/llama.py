@@ -143,6 +143,11 @@ class LlamaPlanner:
                 cache.extend([token])
             return text.partition(stop)[0]
 
+    def load(self) -> None:
+        """Load the model, its cache and its vocabulary. See `Loadable`."""
+        with self._lock:
+            self._cache, self._vocabulary  # noqa: B018
+
     def forget(self) -> None:
         """Empty the cache, so that the next prompt is evaluated whole; for measurements."""
         with self._lock:
