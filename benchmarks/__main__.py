@@ -19,15 +19,17 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import asked, decode, growth, machine, savings, whole
+from benchmarks import asked, decode, growth, kept, machine, savings, whole
 from benchmarks.figures import plain, table
 
 RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     "savings": "What Tool-RAG and a short prompt save",
+    "kept": "Accuracy against tokens",
     "decode": "Reading and writing",
     "growth": "A growing catalogue",
     "whole": "The pipeline as a program",
+    "speech": "Spoken requests",
 }
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SLOWER = 1.15  # times the baseline, from which on a figure is told as a regression
@@ -35,7 +37,7 @@ SLOWER = 1.15  # times the baseline, from which on a figure is told as a regress
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", type=FILE, nargs=-1)
-@click.option("--quick", is_flag=True, help="A few requests a section: two minutes.")
+@click.option("--quick", is_flag=True, help="A few requests a section: some two minutes.")
 @click.option("--only", type=click.Choice([*SECTIONS]), multiple=True, help="Only this section; may be repeated.")
 @click.option("--baseline", type=FILE, help="An earlier result (JSON) to compare with.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Folder to write to.")
@@ -91,12 +93,27 @@ def _measure(
     match name:
         case "savings":
             return savings.measure(requests, count)
+        case "kept":
+            return kept.measure(requests, count)
+        case "speech":
+            return _speech(count)
         case "decode":
             return decode.measure(requests[:20], known["memory_bandwidth_gb_s"], known["cores"], count)
         case "growth":
             return growth.measure(requests[:20], (16, 64, 256) if quick else (16, 64, 256, 1024, 10_000), count)
         case _:
             return whole.measure(requests[:24], 2 if quick else 5, count)
+
+
+def _speech(count: Callable[[], None]) -> dict[str, Any]:
+    """Measure spoken requests, where what that needs is installed."""
+    try:
+        from benchmarks import speech
+
+        rows = speech.measure(count)
+    except ModuleNotFoundError as error:
+        return {"report": f"Not measured: the package {error.name!r} is not installed; the extra `dev` brings it."}
+    return {"rows": rows, "report": speech.report(rows)}
 
 
 def _report(facts: dict[str, Any], sections: dict[str, Any], plots: Sequence[Path]) -> str:
@@ -111,7 +128,14 @@ def _report(facts: dict[str, Any], sections: dict[str, Any], plots: Sequence[Pat
     if model := facts["model"]:
         lines.append(f"Model: {model['file']}, {model['megabytes']} MB, SHA-256 {model['sha256']}.")
     lines += [f"Requests: {', '.join(facts['requests'])}.", ""]
-    reports = {"savings": savings.report, "decode": decode.report, "growth": growth.report, "whole": whole.report}
+    reports: dict[str, Callable[[Any], str]] = {
+        "savings": savings.report,
+        "kept": kept.report,
+        "decode": decode.report,
+        "growth": growth.report,
+        "whole": whole.report,
+        "speech": lambda found: found["report"],
+    }
     for name, found in sections.items():
         lines += [f"## {SECTIONS[name]}", ""]
         lines += [f"![{SECTIONS[name]}]({plot.name})\n" for plot in plots if plot.stem == name]

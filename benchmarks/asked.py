@@ -39,5 +39,9 @@ def read(files: tuple[Path, ...], count: int | None) -> list[Asked]:
         ]
     else:
         seeds = [seed for seed in split(load_seeds())["test"] if seed.calls and not seed.tools]
-        found = [Asked(seed.as_written, NOW) for seed in seeds if seed.language == "en"]
+        found = [
+            Asked(seed.as_written, NOW, frozenset(tool for tool, _ in seed.calls))
+            for seed in seeds
+            if seed.language == "en"
+        ]
     return random.Random(0).sample(found, count) if count and count < len(found) else found

@@ -33,6 +33,17 @@ def draw(sections: Mapping[str, Any], out: Path) -> list[Path]:
         right.barh(WAYS[::-1], [1000 * ways[way]["plan"].median for way in WAYS[::-1]], color="#f58518")
         right.set_xlabel("a plan, cold, ms (median)")
         save(figure, "savings")
+    if found := sections.get("kept"):
+        figure, plot = pyplot.subplots(figsize=(6.4, 3.6))
+        for way in dict.fromkeys(row["way"] for row in found if row["kept"]):
+            rows = [row for row in found if row["way"] == way]
+            plot.plot([row["tokens"] for row in rows], [100 * row["found"] for row in rows], "o-", ms=4, label=way)
+        for row in found:
+            if not row["kept"]:
+                plot.plot(row["tokens"], 100 * row["found"], "*", ms=13, label=row["way"])
+        plot.set(xlabel="tokens of the prompt (mean)", ylabel="all needed tools selected, %")
+        plot.legend()
+        save(figure, "kept")
     if found := sections.get("growth"):
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
         sizes = list(found)

@@ -13,7 +13,6 @@ Needs the extra `train`.
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.rankers import Rank, bm25, cosine
 from classifiers import ARTEFACT, ToolClassifier
 from classifiers.calibration import scores, threshold
 from classifiers.data import Row, generated, split, written
@@ -86,12 +86,9 @@ def main(files: tuple[Path, ...], rows: int, folder: Path) -> None:
         embedder = Embedder()
         _report("TF-IDF, logistic regression", _learnt(_tfidf(), train, calibrate, tools, alpha), sets)
         _report("MiniLM, logistic regression", _learnt(embedder.embed, train, calibrate, tools, alpha), sets)
-        texts = {
-            tool.name: " ".join((tool.description, *(e.request for e in tool.examples))) for tool in tools.values()
-        }
         for k in (3, 6):
-            _report(f"BM25 over the specs, first {k}", _closed(_bm25(texts, k), tools), sets)
-            _report(f"cosine to the descriptions, first {k}", _closed(_cosine(tools, embedder, k), tools), sets)
+            _report(f"BM25 over the specs, first {k}", _closed(bm25(tools), k, tools), sets)
+            _report(f"cosine to the descriptions, first {k}", _closed(cosine(tools, embedder), k, tools), sets)
     _report_routes(selector, sets)
     if unknown := [name for name in tools if name not in classifier.labels]:
         _report_unknown(selector, index, unknown, sets)
@@ -206,43 +203,14 @@ def _learnt(
     return select
 
 
-def _closed(select: Select, tools: Catalogue) -> Select:
-    """Add the lookups that the selected tools may need."""
+def _closed(rank: Rank, k: int, tools: Catalogue) -> Select:
+    """Take the first tools of a ranking, and the lookups that they may need."""
 
     def closed(text: str) -> set[str]:
-        chosen = set(select(text))
+        chosen = set(rank(text)[:k])
         return chosen | tools.prerequisites(chosen)
 
     return closed
-
-
-def _cosine(tools: Catalogue, embedder: Embedder, k: int) -> Select:
-    """Return the tools whose descriptions are nearest to the request, as RAG usually has it."""
-    names = list(tools)
-    vectors = embedder.embed([tool.description for tool in tools.values()])
-
-    def select(text: str) -> list[str]:
-        return [names[i] for i in np.argsort(-(vectors @ embedder.embed([text])[0]))[:k]]
-
-    return select
-
-
-def _bm25(texts: dict[str, str], k: int) -> Select:
-    """Return the tools that BM25 ranks first (k1 1.5, b 0.75)."""
-    words = {name: re.findall(r"\w+", text.casefold()) for name, text in texts.items()}
-    usual = mean(len(each) for each in words.values())
-
-    def select(text: str) -> list[str]:
-        ranked = dict.fromkeys(words, 0.0)
-        for word in set(re.findall(r"\w+", text.casefold())):
-            having = sum(word in each for each in words.values())
-            rarity = np.log(1 + (len(words) - having + 0.5) / (having + 0.5))
-            for name, each in words.items():
-                count = each.count(word)
-                ranked[name] += rarity * count * 2.5 / (count + 1.5 * (0.25 + 0.75 * len(each) / usual))
-        return sorted(ranked, key=lambda name: -ranked[name])[:k]
-
-    return select
 
 
 if __name__ == "__main__":
