@@ -106,14 +106,13 @@ def threshold(ascending: Sequence[float], alpha: float) -> float:
     return ascending[min(misses, len(ascending) - 1)] if misses >= 0 and ascending else 0.0
 
 
-def lowest_best(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> float:
-    """Return the probability that the likeliest tool of every request in scope reaches.
+def best_scores(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> list[float]:
+    """Return the probability of the likeliest tool of each request in scope, in ascending order.
 
-    A request whose likeliest tool is below it is taken to be out of scope; with n requests, one in scope is
-    refused with a probability of at most 1 / (n + 1), by the exchangeability that conformal risk control rests on.
+    `threshold` of them for a refusal rate is what that probability must reach: a request below it is taken to be out of scope, and
+    one in scope is refused no more often than that, by the exchangeability that conformal risk control rests on.
     """
-    best = probabilities.max(1)[needed.any(1)]
-    return float(best.min()) if len(best) else 0.0
+    return sorted(float(best) for best in probabilities.max(1)[needed.any(1)])
 
 
 def measure(

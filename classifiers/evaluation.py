@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.calibration import Metrics, Scaling, fit_scaling, lowest_best, measure, scores, threshold
+from classifiers.calibration import Metrics, Scaling, best_scores, fit_scaling, measure, scores, threshold
 from classifiers.data import Parts, Row, generated, written
 from classifiers.inference import IMPLIED
 from pipeline.spec import Catalogue
@@ -96,7 +96,7 @@ def held_out_rows(parts: Parts, tools: Catalogue, natural: Sequence[Row]) -> Hel
     return HeldOut(tune, written(parts.calibrate, tools), {name: rows for name, rows in groups.items() if rows})
 
 
-def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: float) -> Evaluation:
+def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], *, alpha: float, refusals: float) -> Evaluation:
     """Calibrate a model and measure it.
 
     Args:
@@ -104,6 +104,7 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: floa
         rows: Held-out rows.
         labels: What the logits stand for, in their order: tools, then lookups.
         alpha: The share of requests in scope that may lack a needed tool.
+        refusals: The share of them for which nothing at all may be selected.
     """
 
     def run(group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -115,7 +116,7 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], alpha: floa
     ascending = scores(probabilities, needed)
     at = threshold(ascending, alpha)
     tools = sum(not label.startswith(IMPLIED) for label in labels)  # it is these that a request is in scope for
-    nothing_below = lowest_best(probabilities[:, :tools], needed[:, :tools])
+    nothing_below = threshold(best_scores(probabilities[:, :tools], needed[:, :tools]), refusals)
     metrics = {}
     for name, group in rows.test.items():
         logits, needed = run(group)

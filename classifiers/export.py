@@ -112,7 +112,7 @@ def export(run: Path, natural: Path | None, out: Path) -> Evaluation:
 
         texts = [row.text for rows in data.held_out.test.values() for row in rows][:200]
         parity = compare(model, encoder, made / "model.onnx", classifier, texts)
-        evaluation = evaluate(_predictor(classifier), data.held_out, data.labels, settings.alpha)
+        evaluation = evaluate(_predictor(classifier), data.held_out, data.labels, **settings.rates())
         facts |= evaluation.facts() | {"parity": parity}
         out.mkdir(parents=True, exist_ok=True)
         for name in (MODEL, TOKENIZER):

@@ -58,11 +58,16 @@ class Settings:
     calibration_pens: tuple[str, ...] = ("s7", "s22", "s23", "s25", "s33")  # kept from training
     test_pens: tuple[str, ...] = ("s2", "s8", "s32")  # and from calibration too
     without: tuple[str, ...] = ()  # tools to leave out, as if they had not been there yet
-    alpha: float = 0.02  # miss rate to calibrate for
+    alpha: float = 0.015  # miss rate to calibrate for
+    refusals: float = 0.01  # share of requests in scope that may be taken to be out of it
     max_tokens: int = 160
     report_every: int = 50  # steps
     checkpoint_every: int = 100
     seed: int = 0
+
+    def rates(self) -> dict[str, float]:
+        """Return what `evaluate` is to calibrate for."""
+        return {"alpha": self.alpha, "refusals": self.refusals}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,9 @@ def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
             _checkpoint(out, model, optimizer, spent, step)
     _checkpoint(out, model, optimizer, spent, step)
 
-    evaluation = evaluate(predictor(model, encoder, settings.max_tokens), data.held_out, data.labels, settings.alpha)
+    evaluation = evaluate(
+        predictor(model, encoder, settings.max_tokens), data.held_out, data.labels, **settings.rates()
+    )
     facts = {"steps": step, "seconds": round(spent), **evaluation.facts()}
     (out / "evaluation.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return evaluation
