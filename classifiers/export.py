@@ -142,8 +142,8 @@ def compare(
         ids, mask = pad([encoder.encode(text, classifier.max_tokens)], encoder.padding)
         with torch.no_grad():
             logits, embedding = (output[0].numpy() for output in model(ids, mask))
-        inputs = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-        apart = max(apart, float(np.abs(session.run(["logits"], inputs)[0][0] - logits).max()))
+        exported = session.run(["logits"], {"input_ids": ids.numpy()})[0][0]
+        apart = max(apart, float(np.abs(exported - logits).max()))
         small = classifier.run(text)
         moved.append(float(np.abs(plain(small[0]) - plain(logits)).mean()))
         cosines.append(float(small[1] @ embedding))
@@ -229,22 +229,21 @@ def _words(data: Data) -> list[str]:
 def _write_onnx(model: ToolModel, encoder: Encoder, max_tokens: int, path: Path) -> None:
     import torch
 
-    from classifiers.model import pad
+    from classifiers.model import OneRequest
 
     positions = model.encoder.embeddings.position_embeddings
     if positions is not None:  # those that no request reaches are left out
         positions.weight = torch.nn.Parameter(positions.weight[:max_tokens])
-    ids, mask = pad([encoder.encode(text, max_tokens) for text in ("Reply that I agree", "text Omar")], encoder.padding)
-    axes = {0: "batch", 1: "tokens"}
+    ids = torch.tensor([encoder.encode("Reply that I agree", max_tokens)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what tracing might get wrong; `compare` looks at what it got
         torch.onnx.export(
-            model,
-            (ids, mask),
+            OneRequest(model, max_tokens).eval(),
+            (ids,),
             str(path),
-            input_names=["input_ids", "attention_mask"],
+            input_names=["input_ids"],
             output_names=["logits", "embedding"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}, "embedding": {0: "batch"}},
+            dynamic_axes={"input_ids": {1: "tokens"}},
             opset_version=OPSET,
             dynamo=False,  # the graph of the newer exporter does not load in ONNX Runtime
         )
@@ -254,15 +253,21 @@ def _quantize(source: Path, target: Path) -> None:
     """Quantise the weights to eight bits, a scale a column.
 
     Unsigned, because products of unsigned activations and signed weights of full range saturate on processors
-    with AVX2 and no VNNI, and of the seven bits that would be left the embedding feels the loss.
+    with AVX2 and no VNNI, and of the seven bits that would be left the embedding feels the loss. Products of two activations, as in
+    attention, and with projected positions stay in float.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = source.with_name("prepared.onnx")
     quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    options = {"MatMulConstBOnly": True}  # products of two activations, as in attention, stay in float
-    quantize_dynamic(str(prepared), str(target), per_channel=True, weight_type=QuantType.QUInt8, extra_options=options)
+    graph = onnx.load(prepared).graph
+    flat = {weight.name for weight in graph.initializer if len(weight.dims) == 2}
+    others = [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] not in flat]
+    quantize_dynamic(
+        str(prepared), str(target), per_channel=True, weight_type=QuantType.QUInt8, nodes_to_exclude=others
+    )
 
 
 def _predictor(classifier: ToolClassifier) -> Predict:

@@ -24,7 +24,7 @@ from pipeline.errors import TinyAgentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 3
+FORMAT = 4
 IMPLIED = "implied:"  # begins the label of a lookup that the values of a plan imply
 ARTEFACT = Path(__file__).parent / "artefact"
 MODEL, TOKENIZER, LABELS = "model.int8.onnx", "tokenizer.json", "labels.json"
@@ -142,10 +142,7 @@ class ToolClassifier:
     def run(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
         """Return the logits, shape (labels,), the embedding, and whether the text was cut."""
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))  # no lone surrogates
-        inputs = {
-            "input_ids": np.array([encoding.ids], np.int64),
-            "attention_mask": np.array([encoding.attention_mask], np.int64),
-        }
+        inputs = {"input_ids": np.array([encoding.ids], np.int64)}
         logits, embedding = self._session.run(["logits", "embedding"], inputs)
         return logits[0], embedding[0], bool(encoding.overflowing)
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
 from classifiers.inference import ClassifierError
 
@@ -81,6 +82,95 @@ class ToolModel(nn.Module):
         mean = (hidden * mask).sum(1) / mask.sum(1)
         highest = (hidden + (1 - mask) * -1e4).amax(1)
         return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean).float(), dim=-1)
+
+
+class OneRequest(nn.Module):
+    """A `ToolModel` for one request without padding, in few operations: this is what is exported.
+
+    transformers works out relative positions and their projections anew in each layer of each call, and bends tensors to and fro
+    for batches, which is a third of the time of a short request. Here positions are read from a table, and projections are constants.
+
+    Args:
+        model: The trained network, whose weights are used.
+        tokens: The most that a request has.
+
+    Raises:
+        ClassifierError: The encoder has a convolution, as the largest published ones.
+    """
+
+    def __init__(self, model: ToolModel, tokens: int) -> None:
+        super().__init__()
+        deberta, config = model.encoder, model.encoder.config
+        if deberta.encoder.conv is not None:
+            raise ClassifierError("an encoder with a convolution is not supported", fix="take a smaller one")
+        self.heads: int = config.num_attention_heads
+        self.embeddings, self.layers = deberta.embeddings, deberta.encoder.layer
+        self.tools, self.embedding = model.tools, model.embedding
+        span = self.layers[0].attention.self.pos_ebd_size
+        blank = torch.zeros(1, tokens, 1)
+        places = build_relative_position(
+            blank, blank, bucket_size=config.position_buckets, max_position=deberta.encoder.max_relative_positions
+        )
+        self.places: torch.Tensor
+        self.register_buffer("places", (places[0] + span).clamp(0, 2 * span - 1))
+        positions = deberta.encoder.get_rel_embedding()[: 2 * span]
+        self.attentions = nn.ModuleList(_Attention(layer.attention.self, positions) for layer in self.layers)
+
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map token ids, shape (1, tokens), to logits (1, labels) and the embedding (1, width)."""
+        length, tables = input_ids.shape[1], self.embeddings
+        hidden = tables.word_embeddings(input_ids[0])
+        if tables.position_embeddings is not None:
+            hidden = hidden + tables.position_embeddings.weight[:length]
+        if tables.token_type_embeddings is not None:
+            hidden = hidden + tables.token_type_embeddings.weight[0]
+        if tables.embed_proj is not None:
+            hidden = tables.embed_proj(hidden)
+        hidden = tables.LayerNorm(hidden)
+        places = self.places[:length, :length].expand(self.heads, length, length)
+        for layer, attention in zip(self.layers, self.attentions, strict=True):
+            hidden = layer.attention.output(attention(hidden, places), hidden)
+            hidden = layer.output(layer.intermediate(hidden), hidden)
+        mean, highest = hidden.mean(0, keepdim=True), hidden.amax(0, keepdim=True)
+        return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean), dim=-1)
+
+
+class _Attention(nn.Module):
+    """Disentangled self-attention of one layer (DeBERTa, section 3.1): content to content, to position, and position to content."""
+
+    def __init__(self, own: Any, positions: torch.Tensor) -> None:
+        super().__init__()
+        self.heads, self.size = own.num_attention_heads, own.attention_head_size
+        scale = math.sqrt(self.size * (1 + ("c2p" in own.pos_att_type) + ("p2c" in own.pos_att_type)))
+        parts = ((own.query_proj, scale), (own.key_proj, 1.0), (own.value_proj, 1.0))
+        self.joint = nn.Linear(own.query_proj.in_features, 3 * own.all_head_size)
+        self.joint.weight = nn.Parameter(torch.cat([part.weight / by for part, by in parts]))
+        self.joint.bias = nn.Parameter(torch.cat([part.bias / by for part, by in parts]))
+        self.keys: torch.Tensor | None
+        self.queries: torch.Tensor | None
+        self.register_buffer("keys", None)
+        self.register_buffer("queries", None)
+        with torch.no_grad():
+            if "c2p" in own.pos_att_type:
+                self.keys = self._split((own.key_proj if own.share_att_key else own.pos_key_proj)(positions))
+            if "p2c" in own.pos_att_type:
+                project = own.query_proj if own.share_att_key else own.pos_query_proj
+                self.queries = self._split(project(positions) / scale)
+
+    def _split(self, positions: torch.Tensor) -> torch.Tensor:
+        """Return shape (heads, size of a head, positions)."""
+        return positions.view(-1, self.heads, self.size).permute(1, 2, 0).contiguous()
+
+    def forward(self, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Map states (tokens, width) and the place of each token seen from each (heads, tokens, tokens) to states."""
+        query, key, value = self.joint(hidden).view(-1, 3, self.heads, self.size).permute(1, 2, 0, 3).unbind(0)
+        scores = query @ key.transpose(-1, -2)
+        if self.keys is not None:
+            scores = scores + (query @ self.keys).gather(-1, places)
+        if self.queries is not None:
+            scores = scores + (key @ self.queries).gather(-1, places.transpose(-1, -2)).transpose(-1, -2)
+        mixed = scores.softmax(-1) @ value
+        return mixed.permute(1, 0, 2).reshape(-1, self.heads * self.size)
 
 
 def load_encoder(name: str = "") -> Encoder:

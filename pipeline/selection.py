@@ -193,19 +193,23 @@ class Selector:
         if not nothing and not chosen:
             return None
         needless = frozenset(name for name, p in lookups.items() if p < threshold)
-        strange = self._strangers_for(texts, room=self._options.together - len(chosen))
+        strange = self._strangers_for(texts, chosen)
         needless -= self._tools.prerequisites(strange)
         return _Found(chosen | set(strange), Route.CLASSIFIER, scores | strange, scores, needless, threshold)
 
-    def _strangers_for(self, texts: Sequence[str], *, room: int) -> dict[str, float]:
-        """Return tools that the classifier does not know and that the index ranks high for some clause, with their scores."""
+    def _strangers_for(self, texts: Sequence[str], chosen: Collection[str]) -> dict[str, float]:
+        """Return tools that the classifier does not know and that the index ranks high for some clause, with their scores.
+
+        They stand beside each other and beside what the classifier chose; what it knows and did not choose takes no place from them.
+        """
         if not self._strangers or self._index is None:
             return dict.fromkeys(self._strangers, 0.0)
-        options = self._options
+        options, room = self._options, self._options.together - len(chosen)
         ranked: list[list[tuple[str, float]]] = []
         for text in _queries(texts):
             scores = self._index.search([text])
-            first = sorted(scores, key=lambda name: -scores[name])[: options.strangers]
+            rivals = [name for name in scores if name in self._strangers or name in chosen]
+            first = sorted(rivals, key=lambda name: -scores[name])[: options.strangers]
             ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= options.floor])
         found: dict[str, float] = {}
         for rank in itertools.zip_longest(*ranked):

@@ -118,6 +118,30 @@ def test_a_bert_encoder_becomes_an_equal_deberta_one():
     assert difference(small, *pad([list(range(1, 70)), [5, 6, 7]], 0)) < 1e-4
 
 
+@pytest.mark.parametrize("kinds", [["p2c", "c2p"], ["c2p"], ["p2c"]])
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_exported_computes_what_was_trained(kinds, shared):
+    torch = pytest.importorskip("torch", reason="the network needs torch (extra `train`)")
+    transformers = pytest.importorskip("transformers", reason="the network needs transformers")
+    from classifiers.model import OneRequest, ToolModel
+
+    torch.manual_seed(0)
+    config = transformers.DebertaV2Config(
+        vocab_size=99, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=80, type_vocab_size=2, relative_attention=True, pos_att_type=kinds, share_att_key=shared,
+        norm_rel_ebd="layer_norm", position_buckets=8,
+    )  # fmt: skip
+    model = ToolModel(transformers.DebertaV2Model(config), 5).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    lean = OneRequest(model, 70).eval()
+    for length in (2, 9, 70):
+        ids = torch.randint(1, 99, (1, length))
+        with torch.no_grad():
+            for trained, exported in zip(model(ids, torch.ones_like(ids)), lean(ids), strict=True):
+                assert (trained - exported).abs().max() < 1e-4
+
+
 def test_the_packaged_encoder_becomes_an_equal_deberta_one():
     torch = pytest.importorskip("torch", reason="the encoder is converted with torch (extra `train`)")
     from classifiers.model import load_encoder, pad, to_deberta

@@ -198,9 +198,16 @@ def test_a_stranger_is_looked_for_by_each_clause(tools: Catalogue) -> None:
             mine = 0.9 if text == "show my note" else 0.3
             return dict.fromkeys(tools, 0.5) | {"open_note": mine}
 
-    selector = Selector(tools.only([*Says.labels, "open_note"]), ByText(), classifier=Says(0.98, 0.01))
+    selector = Selector(tools, ByText(), classifier=Says(0.98, 0.01))
     assert "open_note" in selector.select("text Omar hello, then show my note").tools
     assert "open_note" not in selector.select("text Omar hello").tools
+
+
+def test_what_the_classifier_rules_out_takes_no_place_from_a_stranger(tools: Catalogue) -> None:
+    known, index = tools.only([*Says.labels, "open_note"]), Ranks(create_note=0.9, send_sms=0.7, open_note=0.5)
+    options = SelectionOptions(strangers=1)
+    assert Selector(known, index, options, classifier=Says(0.0, 0.0)).select("x").tools == ("open_note",)
+    assert Selector(known, index, options, classifier=Says(0.9, 0.0)).select("x").tools == ("send_sms",)
 
 
 def test_of_many_strangers_each_clause_gets_its_first(tools: Catalogue) -> None:
