@@ -1,6 +1,6 @@
 """Measures this machine, and writes `benchmarks/results/<machine>.json`, a report in Markdown beside it, and plots.
 
-make bench                                   # or: python -m benchmarks
+make bench                                   # or: python -m benchmarks; half an hour on two x86 cores
 python -m benchmarks --quick                 # two minutes
 python -m benchmarks --baseline OLD.json     # and say what is slower now
 """
@@ -38,15 +38,20 @@ SLOWER = 1.15  # times the baseline, from which on a figure is told as a regress
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", type=FILE, nargs=-1)
 @click.option("--quick", is_flag=True, help="A few requests a section: some two minutes.")
+@click.option(
+    "--requests", "count", default=30, show_default=True, help="To measure with, drawn at random but always the same."
+)
 @click.option("--only", type=click.Choice([*SECTIONS]), multiple=True, help="Only this section; may be repeated.")
 @click.option("--baseline", type=FILE, help="An earlier result (JSON) to compare with.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Folder to write to.")
-def main(files: tuple[Path, ...], quick: bool, only: Sequence[str], baseline: Path | None, out: Path) -> None:
+def main(
+    files: tuple[Path, ...], quick: bool, count: int, only: Sequence[str], baseline: Path | None, out: Path
+) -> None:
     """Measure tokens, latency and memory on this machine.
 
     FILES are rows with gold plans, as 'tinyagent eval' takes them; without any, requests come from the corpus's test seeds.
     """
-    requests = asked.read(files, 6 if quick else 60)
+    requests = asked.read(files, 6 if quick else count)
     chosen = [name for name in SECTIONS if not only or name in only]
     with _progress() as tell:
         tell("Looking at the machine")
