@@ -8,6 +8,7 @@ nothing in the cache, and warm, with the prompt of the request before in it.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -47,13 +48,14 @@ class Timed:
 
 
 def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[str, Any]:
-    """Plan each request in each way, cold and warm, one way after the other, and return what they took."""
+    """Plan all requests in each way, warm and cold, one way after the other, and return what they took."""
     pipeline = Pipeline(Config())
     planner = pipeline.planner
     assert isinstance(planner, LlamaPlanner)
     forced = _Forced(planner)
     times: dict[str, dict[str, list[Timed]]] = {"cold": defaultdict(list), "warm": defaultdict(list)}
     selecting, failed, passes = list[float](), 0, list[float]()
+    works: list[tuple[Asked, dict[str, str], str]] = []  # with TinyAgent's prompts and the right full plan
     for request in asked:
         selection = pipeline.select(request.text)
         try:
@@ -64,21 +66,21 @@ def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[str, Any]:
         finally:
             tell()
         selecting.append(selection.milliseconds / 1000)
-        counts = planner.counts
-        passes.append(counts.passes / max(1, counts.written))
-        full = plan.plan.text()
+        passes.append(planner.counts.passes / max(1, planner.counts.written))
         prompts = {
             THEIRS_ALL: tinyagent(request.text, pipeline.tools, request.now),
             THEIRS: tinyagent(request.text, pipeline.tools.only(selection.names), request.now),
         }
-        for state in ("warm", "cold"):
-            for way in WAYS:
-                if way in prompts:
-                    timed = forced(prompts[way], full, way, cold=state == "cold")
-                else:
-                    offered = pipeline.tools if way == OURS_ALL else None
-                    timed = _ours(pipeline, planner, request, offered, cold=state == "cold")
-                times[state][way].append(timed)
+        works.append((request, prompts, plan.plan.text()))
+    for state, way in itertools.product(("warm", "cold"), WAYS):  # a way at a time: the cache holds its own last prompt
+        for request, prompts, full in works:
+            if way in prompts:
+                timed = forced(prompts[way], full, way, cold=state == "cold")
+            else:
+                offered = pipeline.tools if way == OURS_ALL else None
+                timed = _ours(pipeline, planner, request, offered, cold=state == "cold")
+            times[state][way].append(timed)
+            tell()
     model = planner.model
     forced.close()
     pipeline.close()

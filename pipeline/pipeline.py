@@ -59,6 +59,7 @@ Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]  # entered w
 
 MAX_REQUEST = 4000  # characters; what is longer is a document, not a request
 MAX_PLAN = 40_000  # characters; a planner that writes more does not come to an end
+COUNTED_ANEW = 64  # tools up to which the prompt with all of them is counted for each request
 GRACE_S = 2.0  # that a planner has to stop when it is told to
 WARM_UP = "text Priya that I am late"  # a request that is selected for and never planned
 
@@ -148,6 +149,7 @@ class Pipeline:
         self.tools = tools if tools is not None else self.config.catalogue()
         self._given_planner, self._given_selector, self._given_writer = planner, selector, writer
         self._making = threading.Lock()
+        self._tools_tokens: int | None = None  # of a prompt with all tools and no request
 
     def select(self, request: str, *, earlier: Sequence[str] = ()) -> Selection:
         """Return the tools that a request needs.
@@ -512,15 +514,27 @@ class Pipeline:
         plan = elaborate(written, available, now)
         milliseconds = (time.perf_counter() - started) * 1000
         on_event(Planned(plan))
-        everything = replace(asked, tools=self.tools)
         return Planning(
             selection=selection,
             surface=surface,
             plan=plan,
             prompt_tokens=self.planner.count_tokens(self.planner.prompt(asked)),
-            full_prompt_tokens=self.planner.count_tokens(self.planner.prompt(everything)),
+            full_prompt_tokens=self._full_prompt_tokens(asked),
             milliseconds=milliseconds,
         )
+
+    def _full_prompt_tokens(self, asked: PlanRequest) -> int:
+        """Return the tokens of the prompt that offers all tools; of a large catalogue, the tools are counted once and for all."""
+
+        def count(request: PlanRequest) -> int:
+            return self.planner.count_tokens(self.planner.prompt(request))
+
+        whole = replace(asked, tools=self.tools)
+        if len(self.tools) <= COUNTED_ANEW:
+            return count(whole)
+        if self._tools_tokens is None:
+            self._tools_tokens = count(replace(whole, request=""))
+        return self._tools_tokens + count(asked) - count(replace(asked, request=""))
 
     def _write(self, asked: PlanRequest, on_event: OnEvent, on_steps: Callable[[Plan], None]) -> str:
         """Return what the planner writes, up to the plan's end; a text that cannot become a plan ends it early."""

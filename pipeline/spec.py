@@ -440,7 +440,12 @@ class Catalogue(Mapping[str, ToolSpec]):
 
     def coercion_to(self, kind: Type) -> ToolSpec | None:
         """Return the tool that turns a name into a value of `kind`, or None."""
-        return next((s for s in self.values() if s.coerces and s.returns.type is kind), None)
+        return self._coercions.get(kind)
+
+    @cached_property
+    def _coercions(self) -> dict[Type, ToolSpec]:
+        """By what they give, the tools that turn a name into it; the first of several."""
+        return {spec.returns.type: spec for spec in reversed(self._specs.values()) if spec.coerces}
 
     def prerequisites(self, names: Iterable[str]) -> frozenset[str]:
         """Return the lookup tools that calls of `names` may need, the names themselves excluded."""

@@ -50,6 +50,16 @@ def test_a_request_leaves_a_message_and_an_event(pipeline: Pipeline, data_dir: P
 
 
 @pytest.mark.model
+def test_the_prompt_with_all_tools_is_counted_right(
+    pipeline: Pipeline, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [REQUEST, "what's on my note Trip?", "água às 6"]
+    counted = [pipeline.plan(request, now).full_prompt_tokens for request in requests]
+    monkeypatch.setattr("pipeline.pipeline.COUNTED_ANEW", 0)  # as if it were a large catalogue
+    assert [pipeline.plan(request, now).full_prompt_tokens for request in requests] == counted
+
+
+@pytest.mark.model
 def test_what_is_declined_is_not_done(pipeline: Pipeline, data_dir: Path, now: datetime) -> None:
     before = sorted(data_dir.rglob("*"))
     result = pipeline.run(REQUEST, now, approve=decline_all)
