@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 MAX_TOKENS = 128  # what is longer is cut; a request of the size that a person says is below 64
 DIMENSIONS = 384
+TOGETHER = 128  # texts
 
 
 class EncoderError(TinyAgentError):
@@ -43,9 +44,11 @@ class Embedder:
         self._threads = threads
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, shape (len(texts), 384)."""
-        if not texts:
-            return np.zeros((0, DIMENSIONS), np.float32)
+        """Return unit vectors, shape (len(texts), 384); many texts are worked off in parts, so that they do not fill the memory."""
+        parts = [self._embed(texts[at : at + TOGETHER]) for at in range(0, len(texts), TOGETHER)]
+        return np.concatenate([np.zeros((0, DIMENSIONS), np.float32), *parts])
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         encoded = self._tokenizer.encode_batch(list(texts))
         ids = np.array([e.ids for e in encoded], np.int64)
         mask = np.array([e.attention_mask for e in encoded], np.int64)

@@ -50,7 +50,10 @@ class SelectionOptions:
     guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
     likely: float = 0.5  # …by this probability
     strangers: int = 4  # ranks of the index, for a clause, in which a tool that the classifier does not know is offered
-    together: int = 8  # tools that such ones fill up to, where there are many: the first of each clause first
+    near: float = (
+        0.25  # cosine that such a tool must reach; all that were needed in 53 requests for left-out tools reach 0.3
+    )
+    together: int = 6  # tools that such ones fill up to, where there are many: the first of each clause first
     strangers_least: int = 2  # that find room in any case
 
 
@@ -210,7 +213,7 @@ class Selector:
             scores = self._index.search([text])
             rivals = [name for name in scores if name in self._strangers or name in chosen]
             first = sorted(rivals, key=lambda name: -scores[name])[: options.strangers]
-            ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= options.floor])
+            ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= options.near])
         found: dict[str, float] = {}
         for rank in itertools.zip_longest(*ranked):
             for name, score in sorted(filter(None, rank), key=lambda one: -one[1]):
