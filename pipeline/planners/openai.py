@@ -172,10 +172,10 @@ class ChatEndpoint:
                 )
             case 429:
                 return PlannerUnavailable(f"{self._url} has had too many requests{said}", fix="try again later")
-            case 400 | 413 | 422:  # such as a prompt that is too long
-                return PlannerError(f"{self._url} does not take the request{said}")
             case status:
-                return PlannerUnavailable(f"{self._url} answers {status} {response.reason_phrase}{said}")
+                # The first are the request's own fault, such as a prompt that is too long.
+                kind = PlannerError if status in (400, 413, 422) else PlannerUnavailable
+                return kind(f"{self._url} answers {status} {response.reason_phrase}{said}")
 
 
 class OpenAIPlanner(ChatEndpoint):
