@@ -1,7 +1,7 @@
 """Measures this machine, and writes `benchmarks/results/<machine>.json`, a report in Markdown beside it, and plots.
 
-make bench                                   # or: python -m benchmarks; half an hour on two x86 cores
-python -m benchmarks --quick                 # two minutes
+make bench                                   # or: python -m benchmarks; some twenty minutes on two x86 cores
+python -m benchmarks --quick                 # three minutes
 python -m benchmarks --baseline OLD.json     # and say what is slower now
 """
 
@@ -37,7 +37,7 @@ SLOWER = 1.15  # times the baseline, from which on a figure is told as a regress
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", type=FILE, nargs=-1)
-@click.option("--quick", is_flag=True, help="A few requests a section: some two minutes.")
+@click.option("--quick", is_flag=True, help="A few requests a section: some three minutes.")
 @click.option(
     "--requests", "count", default=30, show_default=True, help="To measure with, drawn at random but always the same."
 )
@@ -51,7 +51,7 @@ def main(
 
     FILES are rows with gold plans, as 'tinyagent eval' takes them; without any, requests come from the corpus's test seeds.
     """
-    requests = asked.read(files, 6 if quick else count)
+    requests = asked.read(files, 3 if quick else count)
     chosen = [name for name in SECTIONS if not only or name in only]
     with _progress() as tell:
         tell("Looking at the machine")
@@ -105,9 +105,9 @@ def _measure(
         case "decode":
             return decode.measure(requests[:20], known["memory_bandwidth_gb_s"], known["cores"], count)
         case "growth":
-            return growth.measure(requests[:20], (16, 64, 256) if quick else (16, 64, 256, 1024, 10_000), count)
+            return growth.measure(requests[:20], (16, 64) if quick else (16, 64, 256, 1024, 10_000), count)
         case _:
-            return whole.measure(requests[:24], 2 if quick else 5, count)
+            return whole.measure(requests[:24], 1 if quick else 5, count)
 
 
 def _speech(count: Callable[[], None]) -> dict[str, Any]:

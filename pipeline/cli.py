@@ -154,9 +154,7 @@ def settings_options(command: F) -> F:
             changed["selection"] = config.selection.model_copy(update={"route": "all"})
         return command(config.model_copy(update=changed), **options)
 
-    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
-    return wrapped  # type: ignore[return-value]
+    return _in_place_of(command, wrapped)
 
 
 def engine_options(command: F) -> F:
@@ -174,8 +172,14 @@ def engine_options(command: F) -> F:
     def wrapped(*arguments: Any, engine: str, workers: int, address: str, **options: Any) -> Any:
         return command(*arguments, engine=engine_of(engine, workers, address), **options)
 
+    return _in_place_of(command, wrapped)
+
+
+def _in_place_of(command: F, wrapped: Callable[..., Any]) -> F:
+    """Give what wraps a command its name, its help and, after its own options, those of the command."""
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    own, theirs = (getattr(each, "__click_params__", []) for each in (wrapped, command))
+    wrapped.__click_params__ = [*own, *theirs]  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]
 
 

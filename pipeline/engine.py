@@ -123,7 +123,8 @@ class Ray:
             raise EngineError(
                 f"cannot join a Ray cluster at {self._address}: {error}",
                 fix="'ray start --head' begins one and tells its address; "
-                "'ray start --address=…' makes this machine a part of it, with the same version of Ray",
+                "'ray start --address=…' makes this machine a part of it, with the same version of Ray; "
+                "where it asks for tokens, set RAY_AUTH_MODE=token",
             ) from error
         self.workers = self.workers or there
         if self._address and self.workers > there:
@@ -173,7 +174,7 @@ class Ray:
                 for result in due:
                     ray.cancel(result)
                 for worker in workers:
-                    worker.__ray_terminate__.remote()
+                    worker.__ray_terminate__.options(max_task_retries=0).remote()
 
 
 def _knock(address: str) -> None:

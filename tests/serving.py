@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -221,6 +221,16 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Client]:
         yield Client(app)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, left
+
+
+def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    """Do `work` with a client of a service."""
+
+    async def main() -> None:
+        async with serving(folder, **settings) as client:
+            await work(client)
+
+    asyncio.run(main())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,6 +146,37 @@ def test_an_address_where_no_cluster_is_is_named() -> None:
         pass
     with pytest.raises(EngineError, match="HOST:PORT"), Ray(address="ray"):
         pass
+
+
+def test_a_cluster_does_the_rows(tmp_path: Path) -> None:
+    """A head on this machine, in processes of its own: who joins it, by its token, has as many workers as it has cores."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    token = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 40}
+    start = [shutil.which("ray", path=str(Path(sys.executable).parent)) or "ray", "start", "--head", "--block"]
+    start += [f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    head = subprocess.Popen(start, env=token, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        joined = _joining(port, "", token)
+        assert joined.stdout.split("\n")[:1] == ["2 [0, 1, 4, 9, 16]"], joined.stderr
+        assert "the cluster has 2 cores for 3 workers" in _joining(port, "workers=3, ", token).stderr
+    finally:
+        head.terminate()
+        head.wait(30)
+
+
+def _joining(port: int, options: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    script = f"""
+from pipeline.engine import Ray
+with Ray({options}address="127.0.0.1:{port}") as workers:
+    print(workers.workers, [*workers.map(lambda: lambda row: row * row, range(5))])
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 # ── what is done by engines ──────────────────────────────────────────────────────────────────────────

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 import sys
 import webbrowser
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import TOKEN, Client, serving
+from serving import TOKEN, Client, served
 
 from pipeline.errors import ConfigError
 from pipeline.service.commands import page
@@ -82,14 +80,6 @@ def test_a_session_ends_when_it_is_not_used_or_is_closed_or_others_need_its_plac
 # ── over HTTP ────────────────────────────────────────────────────────────────────────────────────────
 
 VISIT = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
-
-
-def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(folder, **settings) as client:
-            await work(client)
-
-    asyncio.run(main())
 
 
 def test_the_page_is_served_without_a_token_and_may_do_nothing_but_ask_its_service(tmp_path: Path) -> None:

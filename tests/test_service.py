@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Client, Event, Exchange, serving
+from serving import Client, Event, Exchange, served
 
 from pipeline.journal import EventRecord, Journal
 from pipeline.planners.openai import OpenAIPlanner
@@ -21,16 +20,6 @@ from pipeline.service.hub import Run
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    """Do `work` with a client of a service."""
-
-    async def main() -> None:
-        async with serving(folder, **settings) as client:
-            await work(client)
-
-    asyncio.run(main())
 
 
 async def until(exchange: Exchange, kind: str) -> list[Event]:

@@ -6,26 +6,16 @@ import asyncio
 import json
 import logging
 import stat
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from serving import TOKEN, Client, serving
+from serving import TOKEN, Client, served
 
 from pipeline.errors import ConfigError
 from pipeline.service.access import token
 from pipeline.service.commands import serve
 from pipeline.service.turns import Busy, Ticket, Turns
-
-
-def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(folder, **settings) as client:
-            await work(client)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

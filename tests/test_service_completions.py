@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import Client, pipeline, serving
+from serving import Client, pipeline, served
 
 from pipeline.config import SelectionConfig
 from pipeline.service.functions import FunctionError, catalogue, functions
@@ -31,14 +30,6 @@ NOTE = {
     "name": "add-note",
     "parameters": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
 }
-
-
-def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        async with serving(folder) as client:
-            await work(client)
-
-    asyncio.run(main())
 
 
 async def chat(client: Client, messages: list[dict[str, Any]], *tools: dict[str, Any], **more: Any) -> Any:

