@@ -21,6 +21,7 @@ from pipeline.pipeline import Pipeline
 from pipeline.planners import make_planner
 from pipeline.planners.cache import KeyValueCache
 from pipeline.planners.llama import LlamaPlanner
+from pipeline.planners.loading import open_model
 
 TOKENS = 64  # read and written, one at a time, to measure the model alone
 
@@ -126,10 +127,8 @@ def report(rows: dict[str, Any]) -> str:
 
 def alone(model: Path, adapter: Path | None, threads: int) -> Speed:
     """Return how fast a model reads and writes."""
-    import llama_cpp
-
-    llama = llama_cpp.Llama(
-        str(model),
+    llama = open_model(
+        model,
         lora_path=str(adapter) if adapter else None,
         n_ctx=512,
         n_threads=threads,

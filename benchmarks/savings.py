@@ -23,6 +23,7 @@ from pipeline.events import Wrote
 from pipeline.pipeline import Pipeline
 from pipeline.planners.cache import KeyValueCache
 from pipeline.planners.llama import LlamaPlanner
+from pipeline.planners.loading import open_model
 from pipeline.prompt import tinyagent
 
 THEIRS_ALL, THEIRS, OURS_ALL, OURS = (
@@ -141,11 +142,9 @@ class _Forced:
     """The same weights with a context that is long enough for TinyAgent's prompt, made to write a given plan."""
 
     def __init__(self, planner: LlamaPlanner) -> None:
-        import llama_cpp
-
         self._llamas = {
-            way: llama_cpp.Llama(
-                str(planner.model),
+            way: open_model(
+                planner.model,
                 n_ctx=CONTEXT,
                 n_threads=planner.threads,
                 n_threads_batch=planner.threads,

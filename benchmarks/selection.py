@@ -146,7 +146,7 @@ def _report_unknown(selector: Selector, index: ToolIndex, unknown: Sequence[str]
         asked = [row.text for row in rows if name in row.tools]
         if not asked:
             continue
-        near = [any(name in _first(index.search([clause]), first) for clause in clauses(text)) for text in asked]
+        near = [any(name in _first(scores, first) for scores in index.search(text, clauses(text))) for text in asked]
         selected = [name in selector.select(text).names for text in asked]
         click.echo(f"| {name} | {label} | {len(asked)} | {mean(near):.1%} | {mean(selected):.1%} |")
 

@@ -50,9 +50,10 @@ SEEN: Mapping[str, Gold] = {
         {"tool": "send_sms", "args": {"recipients": ["$1"], "message": {"contains": ["late"]}}},
     ),
     "Put lunch with Omar on Friday at noon into my calendar": (
+        _look_up("email_address", "Omar"),
         {
             "tool": "create_calendar_event",
-            "args": {"title": {"contains": ["lunch"]}, "start_date": "2026-05-15 12:00:00"},
+            "args": {"title": {"contains": ["lunch"]}, "start_date": "2026-05-15 12:00:00", "invitees": ["$1"]},
         },
     ),
     "Remind me tomorrow at nine to call the landlord": (

@@ -144,9 +144,9 @@ def compare(
             logits, embedding = (output[0].numpy() for output in model(ids, mask))
         exported = session.run(["logits"], {"input_ids": ids.numpy()})[0][0]
         apart = max(apart, float(np.abs(exported - logits).max()))
-        small = classifier.run(text)
-        moved.append(float(np.abs(plain(small[0]) - plain(logits)).mean()))
-        cosines.append(float(small[1] @ embedding))
+        small = classifier.read(text)
+        moved.append(float(np.abs(plain(small.logits) - plain(logits)).mean()))
+        cosines.append(float(small.embedding() @ embedding))
     cosine = statistics.mean(cosines)
     if apart > ONNX_TOLERANCE or cosine < LEAST_COSINE:
         raise ClassifierError(
@@ -242,7 +242,7 @@ def _write_onnx(model: ToolModel, encoder: Encoder, max_tokens: int, path: Path)
             (ids,),
             str(path),
             input_names=["input_ids"],
-            output_names=["logits", "embedding"],
+            output_names=["logits", "tokens"],
             dynamic_axes={"input_ids": {1: "tokens"}},
             opset_version=OPSET,
             dynamo=False,  # the graph of the newer exporter does not load in ONNX Runtime
@@ -272,7 +272,7 @@ def _quantize(source: Path, target: Path) -> None:
 
 def _predictor(classifier: ToolClassifier) -> Predict:
     def predict(texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.stack([classifier.run(text)[0] for text in texts])
+        return np.stack([classifier.read(text).logits for text in texts])
 
     return predict
 

@@ -4,6 +4,9 @@
 as `classifiers.export` writes them. Needs onnxruntime, tokenizers and numpy, nothing of torch. It decides
 nothing: which tools a probability is enough for, and what happens to a request that was cut, is for
 `pipeline.selection` to say; the calibrated threshold is here for it to use.
+
+Clauses of a request are embedded by the same pass as the whole, each as the mean of its own tokens, which have read all the others
+(late chunking, arXiv 2409.04701).
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ from pipeline.errors import TinyAgentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 4
+FORMAT = 5
 IMPLIED = "implied:"  # begins the label of a lookup that the values of a plan imply
 ARTEFACT = Path(__file__).parent / "artefact"
 MODEL, TOKENIZER, LABELS = "model.int8.onnx", "tokenizer.json", "labels.json"
+KEPT = 2  # readings: of a request, and of it together with those before
 
 
 class ClassifierError(TinyAgentError):
@@ -43,6 +47,27 @@ class Classification:
     embedding: NDArray[np.float32]  # unit vector, shape (384,) for the shipped model
     known: float  # share of the request's words that training had: of a language it does not know, few
     truncated: bool  # the request was longer than the model reads: what its end asks for is not in the probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one pass of the model gives for a text."""
+
+    text: str
+    logits: NDArray[np.float32]  # shape (labels,)
+    tokens: NDArray[np.float32]  # an embedding a token, shape (tokens, dimensions)
+    places: Sequence[tuple[int, int]]  # of the tokens in the text, in characters; (0, 0) for one that stands for none
+    truncated: bool  # whether the text was cut
+
+    def embedding(self, part: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """Return the unit vector of the text or of a part of it, from one character to before another.
+
+        A part that has no token, because it was cut off or is blank, has the vector of the whole.
+        """
+        of_it = [at for at, (begin, end) in enumerate(self.places) if part and part[0] <= begin < end <= part[1]]
+        mean = (self.tokens[of_it] if of_it else self.tokens).mean(0)
+        unit: NDArray[np.float32] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        return unit
 
 
 class ToolClassifier:
@@ -66,7 +91,7 @@ class ToolClassifier:
         self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
         self._words = frozenset(facts["words"])
-        self._last: tuple[str | None, NDArray[np.float32]] = (None, np.zeros(0, np.float32))  # text and embedding
+        self._kept: tuple[Reading, ...] = ()  # the last ones, the newest first
 
     @classmethod
     def load(cls, folder: Path = ARTEFACT, *, threads: int = 1, alpha: float | None = None) -> Self:
@@ -110,13 +135,13 @@ class ToolClassifier:
 
     def __call__(self, text: str) -> Classification:
         """Classify one request. Takes any text, the empty one included."""
-        logits, embedding, truncated = self.run(text)
-        self._last = (text, embedding)
-        said = dict(zip(self._labels, self.scaling(logits).tolist(), strict=True))
+        reading = self.read(text)
+        said = dict(zip(self._labels, self.scaling(reading.logits).tolist(), strict=True))
         lookups = {label.removeprefix(IMPLIED): p for label, p in said.items() if label.startswith(IMPLIED)}
         words = words_of(text)
         known = sum(word in self._words for word in words) / len(words) if words else 0.0
-        return Classification({name: said[name] for name in self.labels}, lookups, embedding, known, truncated)
+        tools = {name: said[name] for name in self.labels}
+        return Classification(tools, lookups, reading.embedding(), known, reading.truncated)
 
     @property
     def digest(self) -> str:
@@ -124,10 +149,17 @@ class ToolClassifier:
         return self.encoder
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, shape (len(texts), dimensions), as an index wants them; the last text's costs nothing again."""
-        last, vector = self._last
-        vectors = [vector if text == last else self.run(text)[1] for text in texts]
-        return np.stack(vectors) if vectors else np.zeros((0, len(self.run("")[1])), np.float32)
+        """Return unit vectors, shape (len(texts), dimensions), as an index wants them."""
+        vectors = [self.read(text).embedding() for text in texts]
+        return np.stack(vectors) if vectors else np.zeros((0, self.read("").tokens.shape[1]), np.float32)
+
+    def embed_parts(self, text: str, parts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Return unit vectors of a text and of parts of it (from character to character), shape (1 + len(parts), dimensions).
+
+        One pass for all, and none for a text that was classified just before.
+        """
+        reading = self.read(text)
+        return np.stack([reading.embedding(), *map(reading.embedding, parts)])
 
     def threshold_at(self, alpha: float) -> float:
         """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool.
@@ -139,12 +171,16 @@ class ToolClassifier:
             raise ClassifierError(f"a miss rate of {alpha}", fix="take one between 0 and 1, such as 0.01")
         return threshold(self._scores, alpha)
 
-    def run(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
-        """Return the logits, shape (labels,), the embedding, and whether the text was cut."""
+    def read(self, text: str) -> Reading:
+        """Return what the model gives for a text; of the last texts, what it gave."""
+        if kept := next((reading for reading in self._kept if reading.text == text), None):
+            return kept
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))  # no lone surrogates
         inputs = {"input_ids": np.array([encoding.ids], np.int64)}
-        logits, embedding = self._session.run(["logits", "embedding"], inputs)
-        return logits[0], embedding[0], bool(encoding.overflowing)
+        logits, tokens = self._session.run(["logits", "tokens"], inputs)
+        reading = Reading(text, logits[0], tokens, encoding.offsets, bool(encoding.overflowing))
+        self._kept = (reading, *self._kept[: KEPT - 1])
+        return reading
 
 
 def digest(content: bytes) -> str:

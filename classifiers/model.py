@@ -117,7 +117,11 @@ class OneRequest(nn.Module):
         self.attentions = nn.ModuleList(_Attention(layer.attention.self, positions) for layer in self.layers)
 
     def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map token ids, shape (1, tokens), to logits (1, labels) and the embedding (1, width)."""
+        """Map token ids, shape (1, tokens), to logits (1, labels) and the tokens' embeddings (tokens, width).
+
+        The embedding head is linear: the mean over all tokens, made a unit vector, is the sentence embedding, and the mean over some of them that
+        of a part of the request.
+        """
         length, tables = input_ids.shape[1], self.embeddings
         hidden = tables.word_embeddings(input_ids[0])
         if tables.position_embeddings is not None:
@@ -132,7 +136,7 @@ class OneRequest(nn.Module):
             hidden = layer.attention.output(attention(hidden, places), hidden)
             hidden = layer.output(layer.intermediate(hidden), hidden)
         mean, highest = hidden.mean(0, keepdim=True), hidden.amax(0, keepdim=True)
-        return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean), dim=-1)
+        return self.tools(torch.cat([mean, highest], -1)), self.embedding(hidden)
 
 
 class _Attention(nn.Module):

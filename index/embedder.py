@@ -48,6 +48,10 @@ class Embedder:
         parts = [self._embed(texts[at : at + TOGETHER]) for at in range(0, len(texts), TOGETHER)]
         return np.concatenate([np.zeros((0, DIMENSIONS), np.float32), *parts])
 
+    def embed_parts(self, text: str, parts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Return unit vectors of a text and of parts of it (from character to character), shape (1 + len(parts), 384)."""
+        return self.embed([text, *(text[begin:end] for begin, end in parts)])
+
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         encoded = self._tokenizer.encode_batch(list(texts))
         ids = np.array([e.ids for e in encoded], np.int64)

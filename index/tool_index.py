@@ -1,7 +1,8 @@
 """The tools' descriptions and example requests as embeddings, searched with FAISS.
 
 `ToolIndex.build` embeds them, `update` follows a changed catalogue at the cost of what changed, `save` and `load` keep the index as
-one folder, and `load_or_build` does what is needed. A search gives each tool the score of its best entry. It knows nothing of thresholds; what a score means is for `pipeline.selection` to say.
+one folder, and `load_or_build` does what is needed. A search gives each tool the score of its best entry. It knows nothing of thresholds; what
+a score means is for `pipeline.selection` to say.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -19,18 +20,18 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from pipeline.spec import Catalogue
+from pipeline.spec import Catalogue, ToolSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 4  # indexes of earlier catalogues that stay on disk
 GONE = ""  # owner of an entry whose tool is gone, or says something else now
 MOST_GONE = 0.25  # share of the entries; with more, all is built anew without them
 NEAREST = 256  # entries that a search looks at: a tool has a handful, a request needs a handful of tools
 # From so many entries on, the search is by a graph of neighbours (HNSW) and no longer over all of them: see `benchmarks.index_scale`.
-GRAPH_FROM = 50_000
+GRAPH_FROM = 20_000
 
 
 class Encoder(Protocol):
@@ -43,6 +44,10 @@ class Encoder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), dimensions)."""
+        ...
+
+    def embed_parts(self, text: str, parts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Return unit vectors of a text and of parts of it (from character to character), shape (1 + len(parts), dimensions)."""
         ...
 
 
@@ -93,7 +98,7 @@ class ToolIndex:
         wanted = {
             (tool.name, hashlib.sha256(text.encode()).hexdigest()[:24]): text
             for tool in tools.values()
-            for text in (tool.description, *(example.request for example in tool.examples))
+            for text in _told(tool)
         }
         entries = list(zip(self.owners, self.texts, strict=True))
         old = set(entries)
@@ -185,20 +190,30 @@ class ToolIndex:
                 os.replace(folder, Path(scratch) / "old")
             os.replace(made, folder)
 
-    def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-        """Return for the tools with entries near one of the texts the highest cosine (-1 to 1) of such an entry.
+    def search(self, text: str, parts: Sequence[tuple[int, int]] = ()) -> list[Mapping[str, float]]:
+        """Return for a text, and then for each part of it, the tools with entries near it and the highest cosine of such an entry.
 
         In a catalogue of up to 256 entries these are all tools.
+
+        Args:
+            text: A request.
+            parts: Clauses of it, each from a character to before another.
+
+        Returns:
+            A mapping each from tools to cosines (-1 to 1).
         """
         if not self._there:
-            return {}
-        scores, found = self._faiss.search(self._embedder.embed(texts), min(NEAREST, self._there), params=self._params)
+            return [{} for _ in range(1 + len(parts))]
+        vectors = self._embedder.embed_parts(text, parts)
+        scores, found = self._faiss.search(vectors, min(NEAREST, self._there), params=self._params)
+        return [self._best(*row) for row in zip(scores.tolist(), found.tolist(), strict=True)]
+
+    def _best(self, scores: Sequence[float], entries: Sequence[int]) -> Mapping[str, float]:
         best: dict[str, float] = {}
-        for row, entries in zip(scores.tolist(), found.tolist(), strict=True):
-            for score, entry in zip(row, entries, strict=True):
-                if entry >= 0:  # a graph may find fewer than were asked for
-                    name = self.owners[entry]
-                    best[name] = max(best.get(name, -1.0), score)
+        for score, entry in zip(scores, entries, strict=True):
+            if entry >= 0:  # a graph may find fewer than were asked for
+                name = self.owners[entry]
+                best[name] = max(best.get(name, -1.0), score)
         return best
 
     def _pass_over_what_is_gone(self) -> None:
@@ -215,6 +230,13 @@ class ToolIndex:
                 self._params = library.SearchParametersHNSW(sel=there, efSearch=NEAREST)
             else:
                 self._params = library.SearchParameters(sel=there)
+
+
+def _told(tool: ToolSpec) -> Iterator[str]:
+    """Yield what a request may be like: the description with the parameters' names, and the example requests."""
+    names = ", ".join(parameter.name.replace("_", " ") for parameter in tool.parameters)
+    yield f"{tool.description.rstrip('.')} ({names})" if names else tool.description
+    yield from (example.request for example in tool.examples)
 
 
 def _searchable(vectors: NDArray[np.float32]) -> Any:

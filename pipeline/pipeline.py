@@ -45,7 +45,7 @@ from pipeline.joiner import Answer, Completer, join, join_by_model
 from pipeline.journal import Journal, JournalError, RunLog, RunRecord, StepRecord, finished
 from pipeline.plan import Plan, PlanError, PlanParser, Step, parse_plan
 from pipeline.planners.base import Loadable, Planner, PlannerError, PlanRequest
-from pipeline.selection import Selection, Selector
+from pipeline.selection import Selection, Selector, Span
 from pipeline.spec import Catalogue, Effect, Type
 from pipeline.tools.context import ToolContext, Writer
 
@@ -633,8 +633,8 @@ class _LazyIndex:
     def __init__(self, tools: Catalogue, encoder: Callable[[], Encoder | None], *, keep: bool = True) -> None:
         self._tools, self._encoder, self._keep = tools, encoder, keep
 
-    def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-        return self._index.search(texts)
+    def search(self, text: str, parts: Sequence[Span] = ()) -> Sequence[Mapping[str, float]]:
+        return self._index.search(text, parts)
 
     @cached_property
     def _index(self) -> ToolIndex:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from classifiers.inference import Classification
 
 
+Span = tuple[int, int]  # from one character of a text to before another
 FOLLOWED = 2  # earlier requests that a follow-up is read together with
 
 
@@ -49,11 +50,11 @@ class SelectionOptions:
     readable: float = 0.5  # share of its words that the classifier must know: with fewer, it is of another language,
     guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
     likely: float = 0.5  # …by this probability
-    strangers: int = 4  # ranks of the index, for a clause, in which a tool that the classifier does not know is offered
-    near: float = (
-        0.25  # cosine that such a tool must reach; all that were needed in 53 requests for left-out tools reach 0.3
-    )
-    together: int = 6  # tools that such ones fill up to, where there are many: the first of each clause first
+    # For tools that the classifier does not know; `benchmarks.own_tools` measures what these four find and cost.
+    strangers: int = 4  # ranks of the index, for a clause, in which such a tool is offered
+    near: float = 0.2  # cosine that it must reach
+    behind: float = 0.1  # and it must not be further behind the best tool of the classifier's choice
+    together: int = 5  # tools that such ones fill up to, where there are many: the first of each clause first
     strangers_least: int = 2  # that find room in any case
 
 
@@ -85,8 +86,8 @@ class Selection:
 class Scorer(Protocol):
     """What a selector needs of an index."""
 
-    def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-        """Return a score for each tool, the best over the texts."""
+    def search(self, text: str, parts: Sequence[Span] = ()) -> Sequence[Mapping[str, float]]:
+        """Return a score for each tool: for the text, and then for each part of it."""
         ...
 
 
@@ -171,7 +172,7 @@ class Selector:
         """Return the selection of all tools; of a large catalogue, those that are most like the request."""
         if len(self._tools) <= self._options.whole or self._index is None:
             return Selection(tuple(self._tools), frozenset(), Route.ALL)
-        scores = self._index.search(clauses(request))
+        scores = highest(self._index.search(request, clauses(request)))
         first = sorted(scores, key=lambda name: -scores[name])[: self._options.whole]
         chosen = tuple(name for name in self._tools if name in first)
         return Selection(chosen, self._tools.prerequisites(chosen), Route.INDEX, scores)
@@ -203,17 +204,19 @@ class Selector:
     def _strangers_for(self, texts: Sequence[str], chosen: Collection[str]) -> dict[str, float]:
         """Return tools that the classifier does not know and that the index ranks high for some clause, with their scores.
 
-        They stand beside each other and beside what the classifier chose; what it knows and did not choose takes no place from them.
+        They stand beside each other and beside what the classifier chose; what it knows and did not choose takes no place from them. A clause that
+        is plainly more like a tool that it chose needs none of them.
         """
         if not self._strangers or self._index is None:
             return dict.fromkeys(self._strangers, 0.0)
         options, room = self._options, self._options.together - len(chosen)
         ranked: list[list[tuple[str, float]]] = []
-        for text in _queries(texts):
-            scores = self._index.search([text])
+        for scores in self._by_clause(texts):
             rivals = [name for name in scores if name in self._strangers or name in chosen]
             first = sorted(rivals, key=lambda name: -scores[name])[: options.strangers]
-            ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= options.near])
+            served = max((scores[name] for name in chosen if name in scores), default=-1.0)
+            least = max(options.near, served - options.behind)
+            ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= least])
         found: dict[str, float] = {}
         for rank in itertools.zip_longest(*ranked):
             for name, score in sorted(filter(None, rank), key=lambda one: -one[1]):
@@ -221,9 +224,13 @@ class Selector:
                     found[name] = max(found.get(name, -1.0), score)
         return found
 
+    def _by_clause(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return the index's scores for each text and each clause of it."""
+        return [scores for text in texts for scores in self._index.search(text, clauses(text))] if self._index else []
+
     def _by_index(self, texts: Sequence[str], *, whole: bool = False) -> _Found:
         """Return the tools that are most like the request; of a catalogue that is not too large all, if `whole` or if none is like it."""
-        found = self._index.search(_queries(texts)) if self._index and self._tools else {}
+        found = highest(self._by_clause(texts)) if self._tools else {}
         scores = {name: score for name, score in found.items() if name in self._tools}
         best = max(scores.values(), default=0.0)
         if (whole or best < self._options.floor) and len(self._tools) <= self._options.whole:
@@ -248,12 +255,17 @@ _JOINED = r"(?:and|then|also|plus|n|e|y|depois|luego|también|também)"
 _BORDER = re.compile(rf"(?:[.;!?\n]+\s+|[,:]\s+|\s[-–—/&]\s)(?:{_JOINED}\s+)*|\s(?:{_JOINED}\s+)+", re.IGNORECASE)
 
 
-def _queries(texts: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(clause for text in texts for clause in clauses(text)))
+def highest(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return each tool's best score."""
+    best: dict[str, float] = {}
+    for scores in found:
+        best |= {name: max(score, best.get(name, score)) for name, score in scores.items()}
+    return best
 
 
-def clauses(request: str) -> list[str]:
-    """Return the request and, where it has several, its clauses of at least two words."""
-    parts = [part.strip() for part in _BORDER.split(request)]
-    long = [part for part in parts if len(part.split()) >= 2]
-    return [request, *long] if len(long) > 1 else [request]
+def clauses(request: str) -> list[Span]:
+    """Return where the clauses of a request stand that have at least two words each; none where it has only one."""
+    borders = [(0, 0), *(match.span() for match in _BORDER.finditer(request)), (len(request), len(request))]
+    between = [(before[1], after[0]) for before, after in itertools.pairwise(borders)]
+    long = [(begin, end) for begin, end in between if len(request[begin:end].split()) >= 2]
+    return long if len(long) > 1 else []

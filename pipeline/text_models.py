@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from pipeline.errors import TinyAgentError
+from pipeline.planners.loading import open_model
 
 if TYPE_CHECKING:
     from pipeline.planners.openai import ChatEndpoint
@@ -172,12 +173,10 @@ class LlamaText:
 
     @cached_property
     def _llama(self) -> Any:
-        import llama_cpp
-
         path = self._model()
         try:
-            return llama_cpp.Llama(
-                str(path),
+            return open_model(
+                path,
                 n_ctx=LOCAL_CONTEXT,
                 n_threads=self._threads,
                 n_threads_batch=self._threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,8 +139,9 @@ def test_what_is_exported_computes_what_was_trained(kinds, shared):
     for length in (2, 9, 70):
         ids = torch.randint(1, 99, (1, length))
         with torch.no_grad():
-            for trained, exported in zip(model(ids, torch.ones_like(ids)), lean(ids), strict=True):
-                assert (trained - exported).abs().max() < 1e-4
+            (trained, whole), (exported, tokens) = model(ids, torch.ones_like(ids)), lean(ids)
+        assert (trained - exported).abs().max() < 1e-4
+        assert (whole - torch.nn.functional.normalize(tokens.mean(0, keepdim=True))).abs().max() < 1e-4
 
 
 def test_the_packaged_encoder_becomes_an_equal_deberta_one():
@@ -261,6 +263,30 @@ def test_any_text_is_classified(classifier, text):
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-3)
 
 
+def test_clauses_are_embedded_by_one_pass_with_the_whole(classifier):
+    text = "text Omar that I am late and add milk to my Shopping note"
+    at = text.index("and")
+    first, second = (0, at), (at + 4, len(text))
+    whole, texting, noting = classifier.embed_parts(text, [first, second])
+    assert np.allclose(whole, classifier(text).embedding)
+    note, message = classifier.embed(["add an item to a note", "send somebody a text message"])
+    assert noting @ note > max(whole @ note, texting @ note)
+    assert texting @ message > max(whole @ message, noting @ message)
+    passes = []
+    run = classifier._session.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "_session", SimpleNamespace(run=lambda *args: passes.append(1) or run(*args)))
+        classifier("another request, and one more")
+        classifier.embed_parts("another request, and one more", [(0, 15)])
+    assert len(passes) == 1
+
+
+def test_a_part_without_tokens_is_embedded_as_the_whole(classifier):
+    long = "water the plants and then " * 500
+    whole, cut_off, blank = classifier.embed_parts(long, [(len(long) - 20, len(long)), (3, 3)])
+    assert np.allclose(whole, cut_off) and np.allclose(whole, blank)
+
+
 def test_a_request_that_was_cut_says_so(classifier):
     assert not classifier("Reply that I agree").truncated
     assert classifier("and water the plants " * 500).truncated
@@ -352,7 +378,7 @@ def test_a_trained_network_and_its_artefact_agree(tmp_path: Path):
     classifier = ToolClassifier.load(tmp_path / "artefact", alpha=0.1)
     assert set(classifier.labels) == set(builtin_tools()) - set(left_out)
     assert (classifier.threshold, classifier.alpha) == (evaluation.threshold, 0.1)
-    assert classifier("text Omar").embedding.shape == (32,)
+    assert classifier.embed_parts("text Omar, then Priya", [(0, 9), (11, 21)]).shape == (3, 32)
     steps = json.loads((tmp_path / "run" / "evaluation.json").read_text())["steps"]
     train(settings, None, tmp_path / "run")  # is over, and does nothing but measure
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["steps"] == steps

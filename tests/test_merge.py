@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.models import adapter_path, base_model_path
+from pipeline.planners.loading import open_model
 from pipeline.planners.merge import MergeError, adapter_tools, merged
 from pipeline.spec import Catalogue
 
@@ -18,9 +19,7 @@ PROMPT = "Tools:\nsend_sms(recipients, message)\nRequest: text Ana that I am lat
 
 
 def logits(model: Path, lora: Path | None = None) -> np.ndarray:
-    from llama_cpp import Llama
-
-    llama = Llama(str(model), lora_path=str(lora) if lora else None, n_ctx=256, logits_all=True, verbose=False)
+    llama = open_model(model, lora_path=str(lora) if lora else None, n_ctx=256, logits_all=True, verbose=False)
     tokens = llama.tokenize(PROMPT.encode(), add_bos=False)
     llama.eval(tokens)
     result = np.array(llama.scores[: len(tokens)])
@@ -65,3 +64,23 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MergeError, match="TINYAGENT_CACHE"):
         merged(base_model_path(), adapter, tmp_path / "file" / "models")
+
+
+def test_a_model_reads_a_long_prompt_on_any_processor(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where llama.cpp would take the tiles of AMX, it crashes in the first prompt; as if there were some, it must not take them."""
+    import llama_cpp
+
+    monkeypatch.setattr(llama_cpp, "llama_print_system_info", lambda: b"CPU : AVX2 = 1 | AMX_INT8 = 1 | ")
+    taken = []
+    real = llama_cpp.Llama
+
+    def opened(*args: object, **options: object) -> object:
+        taken.append(llama_cpp.llama_cpp.llama_model_default_params().use_extra_bufts)
+        return real(*args, **options)
+
+    monkeypatch.setattr(llama_cpp, "Llama", opened)
+    llama = open_model(merged(base_model_path(), adapter, cache / "models" / "merged"), n_ctx=256, verbose=False)
+    llama.eval(llama.tokenize(b"The way to the harbour leads past the old mill. " * 8, add_bos=False))
+    llama.close()
+    assert taken == [False]
+    assert llama_cpp.llama_cpp.llama_model_default_params().use_extra_bufts  # as before

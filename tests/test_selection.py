@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from classifiers.inference import Classification
 from index import Embedder, EncoderError, ToolIndex
 from index.tool_index import KEPT
-from pipeline.selection import Route, SelectionOptions, Selector, clauses
+from pipeline.selection import Route, SelectionOptions, Selector, Span, clauses
 from pipeline.spec import Catalogue
 
 
@@ -63,8 +64,8 @@ def test_what_is_needed_is_selected(index: ToolIndex, tools: Catalogue, request_
 
 def test_lookups_are_closed_over(index: ToolIndex, tools: Catalogue) -> None:
     class OnlyMail:
-        def search(self, texts: list[str]) -> Mapping[str, float]:
-            return {"compose_new_email": 0.9}
+        def search(self, text: str, parts: Sequence[Span] = ()) -> list[Mapping[str, float]]:
+            return [{"compose_new_email": 0.9}]
 
     selection = Selector(tools, OnlyMail()).select("write a mail")
     assert selection.tools == ("compose_new_email",)
@@ -73,8 +74,8 @@ def test_lookups_are_closed_over(index: ToolIndex, tools: Catalogue) -> None:
 
 def test_all_tools_where_nothing_is_alike_or_there_is_no_index(tools: Catalogue) -> None:
     class Unsure:
-        def search(self, texts: list[str]) -> Mapping[str, float]:
-            return dict.fromkeys(tools, 0.01)
+        def search(self, text: str, parts: Sequence[Span] = ()) -> list[Mapping[str, float]]:
+            return [dict.fromkeys(tools, 0.01)]
 
     for scorer in (Unsure(), None):
         selection = Selector(tools, scorer).select("zzz")
@@ -108,8 +109,18 @@ class Ranks:
     def __init__(self, **scores: float) -> None:
         self._scores = scores
 
-    def search(self, texts: list[str]) -> Mapping[str, float]:
-        return self._scores
+    def search(self, text: str, parts: Sequence[Span] = ()) -> list[Mapping[str, float]]:
+        return [self._scores]
+
+
+class ByText(ABC):
+    """An index that scores each text, and each part of it, as a test wants."""
+
+    @abstractmethod
+    def scores(self, text: str) -> Mapping[str, float]: ...
+
+    def search(self, text: str, parts: Sequence[Span] = ()) -> list[Mapping[str, float]]:
+        return [self.scores(text), *(self.scores(text[begin:end]) for begin, end in parts)]
 
 
 def test_the_classifier_selects_what_it_is_sure_of(tools: Catalogue) -> None:
@@ -192,15 +203,29 @@ def test_a_tool_that_the_classifier_does_not_know_is_found_by_the_index(tools: C
 def test_a_stranger_is_looked_for_by_each_clause(tools: Catalogue) -> None:
     """What the whole request is most like leaves no place for it; a clause of its own does."""
 
-    class ByText:
-        def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-            [text] = texts
+    class ByClause(ByText):
+        def scores(self, text: str) -> Mapping[str, float]:
             mine = 0.9 if text == "show my note" else 0.3
             return dict.fromkeys(tools, 0.5) | {"open_note": mine}
 
-    selector = Selector(tools, ByText(), classifier=Says(0.98, 0.01))
+    selector = Selector(tools, ByClause(), classifier=Says(0.98, 0.01))
     assert "open_note" in selector.select("text Omar hello, then show my note").tools
     assert "open_note" not in selector.select("text Omar hello").tools
+
+
+def test_a_stranger_far_behind_what_the_classifier_chose_is_not_offered(tools: Catalogue) -> None:
+    known = tools.only([*Says.labels, "open_note"])
+    assert Selector(known, Ranks(send_sms=0.7, open_note=0.65), classifier=Says(0.9, 0.0)).select("x").tools == (
+        "open_note",
+        "send_sms",
+    )
+    assert Selector(known, Ranks(send_sms=0.7, open_note=0.5), classifier=Says(0.9, 0.0)).select("x").tools == (
+        "send_sms",
+    )
+    # What it ruled out says nothing.
+    assert Selector(known, Ranks(send_sms=0.9, open_note=0.5), classifier=Says(0.0, 0.0)).select("x").tools == (
+        "open_note",
+    )
 
 
 def test_what_the_classifier_rules_out_takes_no_place_from_a_stranger(tools: Catalogue) -> None:
@@ -211,15 +236,14 @@ def test_what_the_classifier_rules_out_takes_no_place_from_a_stranger(tools: Cat
 
 
 def test_of_many_strangers_each_clause_gets_its_first(tools: Catalogue) -> None:
-    class ByText:
-        def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-            [text] = texts
+    class ByClause(ByText):
+        def scores(self, text: str) -> Mapping[str, float]:
             if text == "show my note":
                 return {"open_note": 0.4, "maps_open_location": 0.3}
             return {"create_reminder": 0.9, "summarize_pdf": 0.8, "reply_to_email": 0.7, "forward_email": 0.6}
 
     options = SelectionOptions(together=4)
-    selector = Selector(tools, ByText(), options, classifier=Says(0.98, 0.01))
+    selector = Selector(tools, ByClause(), options, classifier=Says(0.98, 0.01))
     selection = selector.select("text Omar hello, then show my note")
     assert set(selection.tools) == {"send_sms", "create_reminder", "open_note", "summarize_pdf"}
     assert selection.scores["open_note"] == 0.4
@@ -253,8 +277,9 @@ def test_without_an_index_a_tool_that_the_classifier_does_not_know_is_always_off
 
 def test_a_request_for_several_things_is_searched_by_its_clauses() -> None:
     request = "Text Omar I'm late, then remind me to buy milk. And where is the zoo?"
-    assert clauses(request) == [request, "Text Omar I'm late", "remind me to buy milk", "where is the zoo?"]
-    assert clauses("Text Omar hello") == ["Text Omar hello"]
+    found = [request[begin:end] for begin, end in clauses(request)]
+    assert found == ["Text Omar I'm late", "remind me to buy milk", "where is the zoo?"]
+    assert clauses("Text Omar hello") == clauses("Text Omar hello, please") == clauses("") == []
 
 
 class Counts:
@@ -268,6 +293,9 @@ class Counts:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.texts += texts
         return self._embedder.embed(texts)
+
+    def embed_parts(self, text: str, parts: Sequence[Span]) -> NDArray[np.float32]:
+        return self._embedder.embed_parts(text, parts)
 
 
 def test_a_changed_catalogue_costs_only_its_new_texts(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
@@ -283,8 +311,9 @@ def test_a_changed_catalogue_costs_only_its_new_texts(tools: Catalogue, embedder
     fewer = [spec for spec in tools.values() if spec.name != "open_note"]
     fewer[0] = fewer[0].model_copy(update={"description": "Say something else."})
     changed = ToolIndex.load_or_build(Catalogue(fewer), counts, tmp_path)
-    assert counts.texts == ["Say something else."]
-    assert "open_note" not in changed.search(["open my note"])
+    [text] = counts.texts
+    assert text.startswith("Say something else")
+    assert "open_note" not in changed.search("open my note")[0]
 
 
 def test_only_the_latest_indexes_stay_on_disk(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
@@ -300,15 +329,15 @@ def test_many_entries_are_searched_by_a_graph(
     monkeypatch.setattr("index.tool_index.GRAPH_FROM", 1)
     graph = ToolIndex.build(tools, embedder)
     assert isinstance(graph._faiss, faiss.IndexHNSW)
-    assert graph.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+    assert graph.search("text Omar")[0] == pytest.approx(index.search("text Omar")[0])
     graph.save(tmp_path / "index")
     loaded = ToolIndex.load(tmp_path / "index", embedder)
     assert loaded is not None
-    assert loaded.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+    assert loaded.search("text Omar")[0] == pytest.approx(index.search("text Omar")[0])
     (tmp_path / "index" / "graph.faiss").write_bytes(b"half")
     repaired = ToolIndex.load(tmp_path / "index", embedder)
     assert repaired is not None
-    assert repaired.search(["text Omar"]) == pytest.approx(index.search(["text Omar"]))
+    assert repaired.search("text Omar")[0] == pytest.approx(index.search("text Omar")[0])
 
 
 @pytest.mark.parametrize("graph_from", [1, 50_000])
@@ -337,11 +366,11 @@ def test_an_index_follows_its_catalogue_as_one_built_anew_would_be(
         assert index.catalogue == catalogue.digest
         anew = ToolIndex.build(catalogue, embedder)
         for query in queries:
-            assert index.search([query]) == pytest.approx(anew.search([query]), abs=1e-5)
+            assert index.search(query)[0] == pytest.approx(anew.search(query)[0], abs=1e-5)
     entries = lengths[-1]
     assert lengths[0] == entries  # nothing was built anew for two tools that went
     assert lengths[2] < entries / 4
-    assert counts.texts.count("Play a tune on the harmonica.") == 1
+    assert sum(text.startswith("Play a tune on the harmonica") for text in counts.texts) == 1
 
 
 def test_a_changed_index_is_the_same_after_it_was_kept(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:
@@ -350,12 +379,12 @@ def test_a_changed_index_is_the_same_after_it_was_kept(tools: Catalogue, embedde
     index.save(tmp_path / "index")
     loaded = ToolIndex.load(tmp_path / "index", embedder)
     assert loaded is not None
-    assert loaded.search(["open my note"]) == pytest.approx(index.search(["open my note"]))
-    assert "open_note" not in loaded.search(["open my note"])
+    assert loaded.search("open my note")[0] == pytest.approx(index.search("open my note")[0])
+    assert "open_note" not in loaded.search("open my note")[0]
 
 
 def test_an_empty_catalogue_has_an_index(embedder: Embedder) -> None:
-    assert ToolIndex.build(Catalogue([]), embedder).search(["text Omar"]) == {}
+    assert ToolIndex.build(Catalogue([]), embedder).search("text Omar and Priya", [(0, 9), (10, 19)]) == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("content", [b"\x00half a fi", b"", b"PK\x03\x04", None])
@@ -367,7 +396,7 @@ def test_a_broken_index_is_made_anew(
     [folder] = tmp_path.iterdir()
     whole = (folder / file).read_bytes()
     (folder / file).write_bytes(whole[: len(whole) - 40] + b"0" * 40 if content is None else content)
-    assert ToolIndex.load_or_build(tools, embedder, tmp_path).search(["text Omar"])["send_sms"] > 0.3
+    assert ToolIndex.load_or_build(tools, embedder, tmp_path).search("text Omar")[0]["send_sms"] > 0.3
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tools: Catalogue, embedder: Embedder, tmp_path: Path) -> None:

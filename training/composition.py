@@ -334,7 +334,7 @@ def rank_tools(seeds: Sequence[Seed], tools: Catalogue) -> dict[str, list[str]]:
     index = ToolIndex.build(tools, Embedder())
     rankings = {}
     for seed in seeds:
-        scores = index.search([seed.as_written])
+        [scores] = index.search(seed.as_written)
         rankings[seed.id] = sorted(scores, key=lambda name: -scores[name])
     return rankings
 

@@ -1,8 +1,8 @@
 """The hand-written seeds: requests with their plans, the replaceable parts marked.
 
 `training/seeds/*.jsonl` holds them, a pen a file; their format is described in `training/seeds/README.md`. `load_seeds`
-reads them into `Seed` objects. Seeds of `invented.jsonl` bring tools of their own, so that a planner learns to read a
-signature that it never saw.
+reads them into `Seed` objects. Seeds of `invented.jsonl` and `invented2.jsonl` bring tools of their own, so that a planner
+learns to read a signature that it never saw.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from pipeline.grammar import MAX_STEPS, step_grammar
 from pipeline.plan import END_OF_PLAN, JOIN, PlanParser
 from pipeline.planners.base import PlannerError, PlanRequest
 from pipeline.planners.cache import KeyValueCache
+from pipeline.planners.loading import open_model
 from pipeline.planners.speculation import guess
 from pipeline.prompt import chat_system, chat_user, compact, tinyagent
 from pipeline.spec import ToolSpec
@@ -304,13 +305,11 @@ class LlamaPlanner:
 
     @cached_property
     def _llama(self) -> Any:
-        import llama_cpp
-
         if not self.model.is_file():
             raise PlannerError(f"no model at {self.model}", fix="'tinyagent models list' shows what can be had")
         try:
-            return llama_cpp.Llama(
-                str(self.model),
+            return open_model(
+                self.model,
                 n_ctx=CONTEXT,
                 n_threads=self.threads,
                 n_threads_batch=self.threads,
