@@ -3,14 +3,14 @@
     python -m benchmarks.own_tools [FILE…]
 
 `own_tools.jsonl`, beside this file, has 120 hand-written requests that need them, alone or beside built-in tools; nothing was trained on them. In
-the catalogue are these tools, the built-in ones and the hundred invented ones of the training seeds. The specs have a description and no example
-requests, the hardest case: a spec with two or three does better. FILEs are rows with gold plans, as `tinyagent eval` takes
+the catalogue are these tools, the built-in ones and the hundred and fifty invented ones of the training seeds. Their specs have a description
+alone, or besides it one or two example requests: half of the file, while the other half is asked. FILEs are rows with gold plans, as `tinyagent eval` takes
 them: what other people's tools cost there, where none is needed. Needs the extra `train`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -22,10 +22,11 @@ from classifiers import ToolClassifier
 from index import ToolIndex
 from pipeline.config import Config, builtin_tools
 from pipeline.selection import SelectionOptions, Selector, clauses
-from pipeline.spec import Catalogue
+from pipeline.spec import Catalogue, Example
 from training.seeds import Seed, load_seeds
 
 REQUESTS = Path(__file__).parent / "own_tools.jsonl"
+FIRST = SelectionOptions().strangers
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,34 +36,60 @@ def main(files: tuple[Path, ...]) -> None:
     real, classifier = builtin_tools(), ToolClassifier.load(alpha=Config().selection.miss_rate)
     seeds = load_seeds([REQUESTS])
     others = {tool.name: tool for seed in [*seeds, *load_seeds()] for tool in seed.tools}
-    tools = Catalogue([*real.values(), *others.values()])
-    index = ToolIndex.build(tools, classifier)
-    selector, first = Selector(tools, index, classifier=classifier), SelectionOptions().strangers
-    lookups = {tool.name for tool in real.values() if tool.coerces}
+    bare = Catalogue([*real.values(), *others.values()])
+    ways = [("a description", [(bare, seeds)]), ("and one or two examples", _halves(bare, seeds))]
     rows = []
-    for label, beside in (("own tools alone", False), ("own and built-in tools", True)):
-        asked = [seed for seed in seeds if beside == any(t in real and t not in lookups for t, _ in seed.calls)]
-        near, found, offered = list[bool](), list[bool](), list[int]()
-        for seed in asked:
-            needed, text = _foreign(seed, real), seed.as_written
-            ranked = [_first(scores, real, first) for scores in index.search(text, clauses(text))]
-            near.append(needed <= {name for names in ranked for name in names})
-            chosen = {name for name in selector.select(text).tools if name not in real}
-            found.append(needed <= chosen)
-            offered.append(len(chosen))
-        rows.append((label, len(asked), f"{mean(near):.1%}", f"{mean(found):.1%}", f"{mean(offered):.2f}"))
+    for told, parts in ways:
+        for label, beside in (("own tools alone", False), ("own and built-in tools", True)):
+            near, found, offered = list[bool](), list[bool](), list[int]()
+            for tools, asked in parts:
+                index = ToolIndex.build(tools, classifier)
+                selector = Selector(tools, index, classifier=classifier)
+                for seed in asked:
+                    if beside != any(name in real and not real[name].coerces for name, _ in seed.calls):
+                        continue
+                    needed, text = _foreign(seed, real), seed.as_written
+                    ranked = [_first(scores, real, FIRST) for scores in index.search(text, clauses(text))]
+                    near.append(needed <= {name for names in ranked for name in names})
+                    chosen = {name for name in selector.select(text).tools if name not in real}
+                    found.append(needed <= chosen)
+                    offered.append(len(chosen))
+            rows.append((label, told, len(near), f"{mean(near):.1%}", f"{mean(found):.1%}", f"{mean(offered):.2f}"))
+    selector = Selector(bare, ToolIndex.build(bare, classifier), classifier=classifier)
     for file in files:
         requests = read((file,), None)
         offered = [sum(name not in real for name in selector.select(asked.text).tools) for asked in requests]
-        rows.append((file.name, len(requests), "–", "–", f"{mean(offered):.2f}"))
+        rows.append((file.name, "a description", len(requests), "–", "–", f"{mean(offered):.2f}"))
     head = (
         "requests for",
+        "own specs have",
         "rows",
-        f"in the first {first} for a clause",
+        f"in the first {FIRST} for a clause",
         "all selected",
-        "tools offered that are not built in",
+        "own tools offered",
     )
     click.echo(table(head, rows))
+
+
+def _halves(tools: Catalogue, seeds: Sequence[Seed]) -> list[tuple[Catalogue, list[Seed]]]:
+    """Return two catalogues: in each the tools have half of the requests for them as examples, and the other half is to be asked."""
+    halves = []
+    for half in (0, 1):
+        texts: dict[str, list[str]] = {}
+        asked = []
+        for at, seed in enumerate(seeds):
+            if at % 2 == half:
+                asked.append(seed)
+            else:
+                for name, _ in seed.calls:
+                    texts.setdefault(name, []).append(seed.as_written)
+        told = {name: tuple(Example(request=text) for text in texts.get(name, ())[:2]) for name in tools}
+        specs = [
+            tool.model_copy(update={"examples": told[tool.name]}) if tool.app == "invented" else tool
+            for tool in tools.values()
+        ]
+        halves.append((Catalogue(specs), asked))
+    return halves
 
 
 def _first(scores: Mapping[str, float], real: Catalogue, count: int) -> list[str]:
