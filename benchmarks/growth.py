@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.asked import Asked
-from benchmarks.figures import Summary, table
+from benchmarks.figures import Ratio, Summary, table
 from benchmarks.index_scale import generated
 from classifiers import ToolClassifier
 from index import ToolIndex
@@ -33,6 +33,7 @@ def measure(asked: Sequence[Asked], sizes: Sequence[int], tell: Callable[[], Non
     built_in = builtin_tools()
     made = list(itertools.islice(generated(), max(sizes) - len(built_in)))
     rows: dict[int, Any] = {}
+    smallest: list[float] = []  # milliseconds to a plan, for each request
     for size in sizes:
         tools = Catalogue([*built_in.values(), *made[: size - len(built_in)]])
         with TemporaryDirectory() as folder:
@@ -65,6 +66,7 @@ def measure(asked: Sequence[Asked], sizes: Sequence[int], tell: Callable[[], Non
                 pass
             plans.append(1000 * (time.perf_counter() - started))
             tell()
+        smallest = smallest or plans
         whole = PlanRequest(asked[0].text, tools)
         every_tokens = planner.count_tokens(planner.prompt(whole))
         try:
@@ -77,6 +79,7 @@ def measure(asked: Sequence[Asked], sizes: Sequence[int], tell: Callable[[], Non
         rows[size] = {
             "selection_ms": Summary.of(selecting),
             "plan_ms": Summary.of(plans),
+            "to_smallest": Ratio.of(plans, smallest),
             "tokens": Summary.of(tokens),
             "tools": Summary.of(names),
             "recall": sum(found) / len(found) if found else None,
@@ -97,6 +100,7 @@ def report(rows: dict[int, Any]) -> str:
         "selection",
         "prompt, tokens",
         "request to plan",
+        "to the smallest",
         "index loaded",
         "every tool: tokens",
         "every tool: plan",
@@ -109,6 +113,7 @@ def report(rows: dict[int, Any]) -> str:
             f"{row['selection_ms'].median:.1f} ms",
             f"{row['tokens'].mean:.0f}",
             f"{row['plan_ms'].median:.0f} ms",
+            str(row["to_smallest"]),
             f"{1000 * row['index_load_s']:.0f} ms",
             f"{row['every_tool_tokens']:,}",
             f"{row['every_tool_plan_ms'].median:.0f} ms" if row["every_tool_plan_ms"] else "does not fit",

@@ -93,8 +93,8 @@ def scripted(folder: Path) -> Any:
                     yield f"{number}. {call}\n"
 
     class Named:
-        def search(self, texts: Sequence[str]) -> Mapping[str, float]:
-            return {name: 0.9 if name in texts[0] else 0.15 for name in tools}
+        def search(self, text: str, parts: Sequence[tuple[int, int]] = ()) -> list[Mapping[str, float]]:
+            return [{name: 0.9 if name in text else 0.15 for name in tools}]
 
     settings = ServiceConfig(rate=1e5, burst=100_000, leave_seconds=30.0, port=0)
     return Pipeline(
