@@ -10,7 +10,7 @@ them: what other people's tools cost there, where none is needed. Needs the extr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -37,29 +37,18 @@ def main(files: tuple[Path, ...]) -> None:
     seeds = load_seeds([REQUESTS])
     others = {tool.name: tool for seed in [*seeds, *load_seeds()] for tool in seed.tools}
     bare = Catalogue([*real.values(), *others.values()])
-    ways = [("a description", [(bare, seeds)]), ("and one or two examples", _halves(bare, seeds))]
-    rows = []
-    for told, parts in ways:
+    rows: list[tuple[object, ...]] = []
+    for told, parts in (("a description", [(bare, seeds)]), ("and one or two examples", _halves(bare, seeds))):
+        answers = [answer for tools, asked in parts for answer in _answers(tools, asked, real, classifier)]
         for label, beside in (("own tools alone", False), ("own and built-in tools", True)):
-            near, found, offered = list[bool](), list[bool](), list[int]()
-            for tools, asked in parts:
-                index = ToolIndex.build(tools, classifier)
-                selector = Selector(tools, index, classifier=classifier)
-                for seed in asked:
-                    if beside != any(name in real and not real[name].coerces for name, _ in seed.calls):
-                        continue
-                    needed, text = _foreign(seed, real), seed.as_written
-                    ranked = [_first(scores, real, FIRST) for scores in index.search(text, clauses(text))]
-                    near.append(needed <= {name for names in ranked for name in names})
-                    chosen = {name for name in selector.select(text).tools if name not in real}
-                    found.append(needed <= chosen)
-                    offered.append(len(chosen))
+            near, found, offered = zip(*(answer[1:] for answer in answers if answer[0] == beside), strict=True)
             rows.append((label, told, len(near), f"{mean(near):.1%}", f"{mean(found):.1%}", f"{mean(offered):.2f}"))
-    selector = Selector(bare, ToolIndex.build(bare, classifier), classifier=classifier)
+    if files:
+        selector = Selector(bare, ToolIndex.build(bare, classifier), classifier=classifier)
     for file in files:
         requests = read((file,), None)
-        offered = [sum(name not in real for name in selector.select(asked.text).tools) for asked in requests]
-        rows.append((file.name, "a description", len(requests), "–", "–", f"{mean(offered):.2f}"))
+        others_offered = [len({*selector.select(asked.text).tools} - {*real}) for asked in requests]
+        rows.append((file.name, "a description", len(requests), "–", "–", f"{mean(others_offered):.2f}"))
     head = (
         "requests for",
         "own specs have",
@@ -69,6 +58,20 @@ def main(files: tuple[Path, ...]) -> None:
         "own tools offered",
     )
     click.echo(table(head, rows))
+
+
+def _answers(
+    tools: Catalogue, asked: Sequence[Seed], real: Catalogue, classifier: ToolClassifier
+) -> Iterator[tuple[bool, bool, bool, int]]:
+    """Yield for each request whether it needs built-in tools too, whether its own are near, whether they are selected, and how many are."""
+    index = ToolIndex.build(tools, classifier)
+    selector = Selector(tools, index, classifier=classifier)
+    for seed in asked:
+        needed, text = {name for name, _ in seed.calls} - {*real}, seed.as_written
+        near = {name for scores in index.search(text, clauses(text)) for name in _first(scores, real, FIRST)}
+        chosen = {*selector.select(text).tools} - {*real}
+        beside = any(name in real and not real[name].coerces for name, _ in seed.calls)
+        yield beside, needed <= near, needed <= chosen, len(chosen)
 
 
 def _halves(tools: Catalogue, seeds: Sequence[Seed]) -> list[tuple[Catalogue, list[Seed]]]:
@@ -94,10 +97,6 @@ def _halves(tools: Catalogue, seeds: Sequence[Seed]) -> list[tuple[Catalogue, li
 
 def _first(scores: Mapping[str, float], real: Catalogue, count: int) -> list[str]:
     return sorted((name for name in scores if name not in real), key=lambda name: -scores[name])[:count]
-
-
-def _foreign(seed: Seed, real: Catalogue) -> set[str]:
-    return {tool for tool, _ in seed.calls if tool not in real}
 
 
 if __name__ == "__main__":

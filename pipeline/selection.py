@@ -50,7 +50,7 @@ class SelectionOptions:
     readable: float = 0.5  # share of its words that the classifier must know: with fewer, it is of another language,
     guessable: float = 0.2  # unless some tool is likely all the same, and at least so many words are known
     likely: float = 0.5  # …by this probability
-    # For tools that the classifier does not know; `benchmarks.own_tools` measures what these four find and cost.
+    # For tools that the classifier does not know; `benchmarks.own_tools` measures what these find and cost.
     strangers: int = 4  # ranks of the index, for a clause, in which such a tool is offered
     near: float = 0.2  # cosine that it must reach
     behind: float = 0.1  # and it must not be further behind the best tool of the classifier's choice

@@ -1,8 +1,8 @@
 """Opens a GGUF file with llama.cpp, without the part of it that crashes on some processors.
 
 Where a processor multiplies matrices in tiles (Intel's AMX), llama.cpp keeps the weights in a form of their own for it, and then ends the whole process by
-a segmentation fault in the first prompt of more than a few tokens (llama.cpp's issue 20824, met here with Q8_0 on a Sapphire Rapids). The
-weights stay as they are there, which the vector instructions read.
+a segmentation fault in the first prompt of more than a few tokens (llama.cpp's issue 20824, met here with Q8_0 on a Xeon). There the weights
+stay as they are, which the vector instructions read.
 """
 
 from __future__ import annotations
