@@ -1,6 +1,6 @@
 """How tools are selected that the classifier has no label for: forty of ten trades, known by their YAML alone.
 
-    python -m benchmarks.own_tools [FILE…]
+    python -m benchmarks.own_tools [FILE…] [--classifier FOLDER]
 
 `own_tools.jsonl`, beside this file, has 120 hand-written requests that need them, alone or beside built-in tools; nothing was trained on them. In
 the catalogue are these tools, the built-in ones and the hundred and fifty invented ones of the training seeds. Their specs have a description
@@ -18,7 +18,7 @@ import click
 
 from benchmarks.asked import read
 from benchmarks.figures import table
-from classifiers import ToolClassifier
+from classifiers import ARTEFACT, ToolClassifier
 from index import ToolIndex
 from pipeline.config import Config, builtin_tools
 from pipeline.selection import SelectionOptions, Selector, clauses
@@ -31,9 +31,16 @@ FIRST = SelectionOptions().strangers
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", type=click.Path(path_type=Path, dir_okay=False, exists=True), nargs=-1)
-def main(files: tuple[Path, ...]) -> None:
+@click.option(
+    "--classifier",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=ARTEFACT,
+    help="Another artefact.",
+)
+def main(files: tuple[Path, ...], folder: Path) -> None:
     """Print how many of the needed tools are found, and how many others are offered."""
-    real, classifier = builtin_tools(), ToolClassifier.load(alpha=Config().selection.miss_rate)
+    real, classifier = builtin_tools(), ToolClassifier.load(folder, alpha=Config().selection.miss_rate)
     seeds = load_seeds([REQUESTS])
     others = {tool.name: tool for seed in [*seeds, *load_seeds()] for tool in seed.tools}
     bare = Catalogue([*real.values(), *others.values()])

@@ -26,6 +26,7 @@ from training.composition import Composition, Recipe, Request
 from training.seeds import Seed, side_of
 
 RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.06)
+LINKS = (" and ", ", and ", ". ", ", then ", " and then ", " also ", ", ", "; ", " plus ")  # between two requests
 AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, invented=0.0)
 
 
@@ -119,9 +120,9 @@ def mixed(seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, sha
         return rng.choice(rng.choices(groups, [math.sqrt(len(group)) for group in groups])[0])
 
     while True:
-        if not (useful and foreign) or rng.random() >= share:
+        if not foreign or rng.random() >= share:
             yield next(fresh)
-        elif rng.random() < 0.45:
+        elif not useful or rng.random() < 0.45:
             yield draw(foreign)
         elif rng.random() < 0.5:
             yield draw(useful)
@@ -133,10 +134,9 @@ def mixed(seeds: Sequence[Seed], tools: Catalogue, others: Sequence[Row], *, sha
 
 
 def _join(first: Row, second: Row, rng: random.Random) -> Row:
-    link = rng.choice([" and ", ", and ", ". ", ", then ", " and then ", " also ", ", ", "; ", " plus "])
     known = first.lookups is not None and second.lookups is not None
     return Row(
-        first.text.rstrip(" .!?") + link + second.text,
+        first.text.rstrip(" .!?") + rng.choice(LINKS) + second.text,
         first.tools | second.tools,
         first.source,
         lookups=(first.lookups or frozenset()) | (second.lookups or frozenset()) if known else None,

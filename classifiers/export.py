@@ -170,7 +170,7 @@ lookups its plan will imply; gives its sentence embedding in the same pass.
 `tinyagent train classifier --export` wrote this folder, this card and its figures.
 
 - **Architecture**: a DeBERTa-v2 encoder (from {facts["encoder"]["base"]}, fine-tuned), a head of {len(facts["labels"])}
-  logits, and an embedding head distilled from the original encoder.
+  logits, and an embedding head that was trained to find tools by their descriptions.
 - **Files**: `{MODEL}` ({size / 1e6:.1f} MB, SHA-256 `{facts["encoder"]["sha256"]}`),
   `{TOKENIZER}`, `{LABELS}` (labels, threshold, temperature, calibration scores, training settings).
 - **Training**: {training["steps"]} steps of {training["batch"]} requests in {training["minutes"]:g} minutes of CPU.
@@ -194,7 +194,8 @@ of request and tool.
 
 ## Data
 
-The seeds of `training/seeds` (written for this project), refilled, joined and mistyped by `training.composition`.
+The seeds of `training/seeds` (written for this project), refilled, joined and mistyped by `training.composition`, and the tools with requests
+of `classifiers/tool_requests` (so too).
 {_CORPORA if training["natural"] else "No public corpus."}
 
 ## Limits
@@ -221,7 +222,9 @@ Thingpedia (Stanford OVAL, BSD-style)."""
 
 def _words(data: Data) -> list[str]:
     """Return the words that occur more than once in what the model was trained on."""
-    texts = itertools.chain((seed.as_written for seed in data.train), (row.text for row in data.natural))
+    texts = itertools.chain(
+        (seed.as_written for seed in data.train), (row.text for row in (*data.natural, *data.foreign))
+    )
     counts = Counter(word for text in texts for word in words_of(text))
     return sorted(word for word, count in counts.items() if count > 1)
 

@@ -76,12 +76,30 @@ class ToolModel(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map ids and mask, shape (batch, tokens), to logits (batch, labels) and embeddings (batch, width)."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
-        hidden = hidden.float()  # under autocast it comes in bfloat16, too coarse for sums
+        hidden = self._hidden(input_ids, attention_mask)
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * mask).sum(1) / mask.sum(1)
         highest = (hidden + (1 - mask) * -1e4).amax(1)
         return self.tools(torch.cat([mean, highest], -1)), F.normalize(self.embedding(mean).float(), dim=-1)
+
+    def embed(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, rows: Sequence[int], parts: torch.Tensor
+    ) -> torch.Tensor:
+        """Return unit embeddings of parts of texts, shape (parts, width).
+
+        Args:
+            input_ids: Shape (batch, tokens).
+            attention_mask: Of the same shape.
+            rows: Of which text each part is.
+            parts: 1 for its tokens and 0 for others, shape (parts, tokens).
+        """
+        weights = parts.unsqueeze(-1).float()
+        mean = (self._hidden(input_ids, attention_mask)[list(rows)] * weights).sum(1) / weights.sum(1)
+        return F.normalize(self.embedding(mean).float(), dim=-1)
+
+    def _hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
+        return torch.as_tensor(hidden).float()  # under autocast it comes in bfloat16, too coarse for sums
 
 
 class OneRequest(nn.Module):
@@ -227,7 +245,7 @@ def to_deberta(bert: Any) -> Any:
             intermediate_size=config.intermediate_size,
             hidden_act=config.hidden_act,
             hidden_dropout_prob=config.hidden_dropout_prob,
-            attention_probs_dropout_prob=config.attention_probs_dropout_prob,
+            attention_probs_dropout_prob=0.0,  # it took a fifth of a step
             max_position_embeddings=config.max_position_embeddings,
             layer_norm_eps=config.layer_norm_eps,
             pad_token_id=config.pad_token_id,

@@ -3,10 +3,10 @@
     tinyagent train classifier --out runs/classifier --natural corpora
 
 Weighted, focused binary cross-entropy on the tools, so that a missed tool costs more than a needless one and
-what is long known costs nothing; beside it a distillation that keeps the sentence embedding where the
-original model has it. Batches of requests of like length, bfloat16 matrix products, a length in minutes that
-the learning rate follows, and a checkpoint that a killed run resumes from. `classifiers.export` turns the
-result into the artefact.
+what is long known costs nothing; beside it the sentence embedding learns to find tools by their descriptions
+(`classifiers.contrast`), and a distillation keeps it near to where the original model has it. Batches of requests
+of like length, bfloat16 matrix products, a length in minutes that the learning rate follows, and a checkpoint that
+a killed run resumes from. `classifiers.export` turns the result into the artefact.
 
 Loss: asymmetric focusing after Ridnik et al. (arXiv 2009.14119), on the negatives only.
 """
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classifiers.contrast import KEPT, Contrast, Described, contrast_loss, described_tools, foreign_rows, written_tools
 from classifiers.data import Row, labels_of, mixed, split
 from classifiers.evaluation import Evaluation, HeldOut, Predict, evaluate, held_out_rows, known, targets
 from classifiers.inference import ClassifierError
@@ -52,7 +53,11 @@ class Settings:
     warmup: float = 0.06  # of the time
     positive_weight: float = 3.0  # of a needed tool, against one that is not
     focus: float = 1.0  # how much less a negative counts that is known to be one; 0 is plain cross-entropy
-    distillation: float = 2.0  # weight of 1 - cosine to the original embedding
+    contrast: float = 1.0  # weight of the loss of tools found by their descriptions
+    contrast_every: int = 2  # steps
+    contrasted: int = 48  # tools of such a batch
+    temperature: float = 0.05  # of the cosines in it
+    distillation: float = 0.5  # weight of 1 - cosine to the original embedding
     distilled: int = 8  # rows of a batch that are distilled: a pass of the original model costs time
     natural_share: float = 0.3  # of natural rows, where there are any
     calibration_pens: tuple[str, ...] = ("s7", "s22", "s23", "s25", "s33")  # kept from training
@@ -77,6 +82,8 @@ class Data:
     labels: tuple[str, ...]  # see `classifiers.data`
     train: list[Seed]
     natural: list[Row]
+    foreign: list[Row]  # requests for tools that nobody has, which none of ours serves
+    described: list[Described]
     held_out: HeldOut
 
 
@@ -90,7 +97,9 @@ def load_data(settings: Settings, folder: Path | None) -> Data:
     parts = split(seeds, calibration_pens=settings.calibration_pens, test_pens=settings.test_pens)
     others, others_held_out = natural(folder) if folder else ([], [])
     rows = held_out_rows(parts, tools, [row for row in others_held_out if row.tools <= {*tools}])
-    return Data(labels_of(tools), parts.train, [row for row in others if row.tools <= {*tools}], rows)
+    others = [row for row in others if row.tools <= {*tools}]
+    foreign = foreign_rows(tool for tool in written_tools() if tool.source not in KEPT)
+    return Data(labels_of(tools), parts.train, others, foreign, described_tools(parts.train, tools, others), rows)
 
 
 def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
@@ -104,20 +113,33 @@ def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
     out.mkdir(parents=True, exist_ok=True)
     facts = asdict(settings) | {"natural": len(data.natural), "labels": data.labels}
     (out / "settings.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    print(f"{len(data.train)} seeds and {len(data.natural)} natural rows to train on", flush=True)
+    print(
+        f"{len(data.train)} seeds, {len(data.natural)} natural rows and {len(data.described)} tools to train on",
+        flush=True,
+    )
 
     model = ToolModel(encoder.model, len(data.labels))
     optimizer = torch.optim.AdamW(_groups(model, settings), betas=(0.9, 0.98))
     spent, step = _resume(out, model, optimizer)
     batches = _batches(data, encoder, settings, seed=settings.seed + step)
+    contrasts = iter(Contrast(data.described, size=settings.contrasted, seed=settings.seed + step))
     model.train()
     losses: list[tuple[float, float]] = []
+    found: list[float] = []
     while spent < settings.minutes * 60:
         started = time.monotonic()
         for group, name in zip(optimizer.param_groups, ("learning_rate", "head_rate"), strict=True):
             group["lr"] = getattr(settings, name) * _schedule(spent / settings.minutes / 60, settings.warmup)
         tools, distance = _losses(model, encoder, next(batches), data.labels, settings)
-        (tools + settings.distillation * distance).backward()  # type: ignore[no-untyped-call,unused-ignore]
+        loss = tools + settings.distillation * distance
+        if step % settings.contrast_every == 0 and (batch := next(contrasts, None)):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                told = contrast_loss(
+                    model, encoder, batch, temperature=settings.temperature, max_tokens=settings.max_tokens
+                )
+            loss = loss + settings.contrast * told
+            found.append(told.item())
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -125,8 +147,12 @@ def train(settings: Settings, folder: Path | None, out: Path) -> Evaluation:
         losses.append((tools.item(), distance.item()))
         spent += time.monotonic() - started
         if step % settings.report_every == 0:
-            loss, away = np.mean(losses[-settings.report_every :], 0)
-            print(f"step {step}  {spent / 60:.1f} min  loss {loss:.4f}  1 - cosine {away:.4f}", flush=True)
+            of_tools, away = np.mean(losses[-settings.report_every :], 0)
+            of_contrast = np.mean(found[-settings.report_every // settings.contrast_every :] or [np.nan])
+            print(
+                f"step {step}  {spent / 60:.1f} min  loss {of_tools:.4f}  contrast {of_contrast:.3f}  1 - cosine {away:.4f}",
+                flush=True,
+            )
         if step % settings.checkpoint_every == 0:
             _checkpoint(out, model, optimizer, spent, step)
     _checkpoint(out, model, optimizer, spent, step)
@@ -171,7 +197,7 @@ def _groups(model: ToolModel, settings: Settings) -> list[dict[str, Any]]:
 def _batches(data: Data, encoder: Encoder, settings: Settings, *, seed: int) -> Iterator[list[tuple[list[int], Row]]]:
     """Yield batches of (token ids, row) of like length, in random order."""
     rng = random.Random(seed)
-    rows = mixed(data.train, builtin_tools(), data.natural, share=settings.natural_share, seed=seed)
+    rows = mixed(data.train, builtin_tools(), [*data.natural, *data.foreign], share=settings.natural_share, seed=seed)
     items = ((encoder.encode(row.text, settings.max_tokens), row) for row in rows)
     while pool := list(itertools.islice(items, settings.batch * 25)):
         pool.sort(key=lambda item: len(item[0]))

@@ -98,19 +98,18 @@ class ToolIndex:
         wanted = {
             (tool.name, hashlib.sha256(text.encode()).hexdigest()[:24]): text
             for tool in tools.values()
-            for text in _told(tool)
+            for text in entries(tool)
         }
-        entries = list(zip(self.owners, self.texts, strict=True))
-        old = set(entries)
+        before = list(zip(self.owners, self.texts, strict=True))
+        old = set(before)
         new = [entry for entry in wanted if entry not in old]
         rows = dict(zip(self.texts, self.vectors, strict=True))  # also of what is gone: a tool may have been renamed
         unknown = {text: wanted[owner, text] for owner, text in new if text not in rows}
         rows |= zip(unknown, self._embedder.embed(list(unknown.values())), strict=True)
-        owners = [owner if (owner, text) in wanted else GONE for owner, text in entries]
+        owners = [owner if (owner, text) in wanted else GONE for owner, text in before]
         added = np.stack([rows[text] for _, text in new]) if new else self.vectors[:0]
         grown = np.concatenate([self.vectors, added])
 
-        before = len(self.owners)
         self.owners = (*owners, *(owner for owner, _ in new))
         self.texts = (*self.texts, *(text for _, text in new))
         self.vectors, self.catalogue = grown, tools.digest
@@ -120,7 +119,7 @@ class ToolIndex:
             self.texts = tuple(self.texts[i] for i in there)
             self.vectors = self.vectors[there]
             self._faiss = _searchable(self.vectors)
-        elif before < GRAPH_FROM <= len(self.owners):
+        elif len(before) < GRAPH_FROM <= len(self.owners):
             self._faiss = _searchable(self.vectors)
         elif new:
             self._faiss.add(added)
@@ -232,11 +231,16 @@ class ToolIndex:
                 self._params = library.SearchParameters(sel=there)
 
 
-def _told(tool: ToolSpec) -> Iterator[str]:
+def entries(tool: ToolSpec) -> Iterator[str]:
     """Yield what a request may be like: the description with the parameters' names, and the example requests."""
-    names = ", ".join(parameter.name.replace("_", " ") for parameter in tool.parameters)
-    yield f"{tool.description.rstrip('.')} ({names})" if names else tool.description
+    yield described(tool.description, [parameter.name for parameter in tool.parameters])
     yield from (example.request for example in tool.examples)
+
+
+def described(description: str, parameters: Sequence[str]) -> str:
+    """Return what is embedded of a tool's description and the names of its parameters."""
+    names = ", ".join(name.replace("_", " ") for name in parameters)
+    return f"{description.rstrip('.')} ({names})" if names else description
 
 
 def _searchable(vectors: NDArray[np.float32]) -> Any:

@@ -3,8 +3,8 @@
 `PlainWriter` uses no model: a mail's body is what earlier steps brought, or else the person's own words for the sender to finish in the
 draft; a summary is sentences of the text itself (`pipeline.summary`), each with its page. `ModelWriter` lets a model word a mail and
 shorten the sentences of a summary, and believes nothing of it: each sentence has to pass `pipeline.support`, or it is left out, and where too
-little is left, what `PlainWriter` writes stands and the note says why. What others wrote comes to the model in a marked field
-of data. Neither chooses whom a mail goes to: they give text and nothing else.
+little is left, what `PlainWriter` writes stands and the note says why. The message that is answered comes to the model in a marked
+field of data. Neither chooses whom a mail goes to: they give text and nothing else.
 """
 
 from __future__ import annotations
