@@ -17,6 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -27,8 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import TinyAgentError
 from pipeline.plan import Step
-from pipeline.spec import COERCIBLE, CommandTool, Effect, HttpTool, Parameter, ToolSpec
-from pipeline.tools.context import Preview
+from pipeline.spec import COERCIBLE, CommandTool, Effect, HttpTool, Parameter, ToolSpec, Type
+from pipeline.tools.arguments import email_address, ungrouped
+from pipeline.tools.context import InvalidArgument, Preview
 
 EXPIRY_S = 300.0  # how long an approval holds
 
@@ -216,10 +218,11 @@ class Rule(BaseModel):
     def _values_fit(self, name: str, patterns: Sequence[str], proposal: Proposal) -> bool:
         value = proposal.arguments.get(name)
         values = [str(item) for item in (value if isinstance(value, list) else [value]) if item not in ("", None)]
-        folded = [_folded(pattern) for pattern in patterns]
+        kind = next((parameter.type for parameter in proposal.tool.parameters if parameter.name == name), None)
+        folded = [_folded(pattern, kind) for pattern in patterns]
         fitting = [
             any(
-                fnmatchcase(_folded(words), pattern)
+                fnmatchcase(_folded(words, kind), pattern)
                 for pattern in folded
                 for words in (item, proposal.said.get(item, item))
             )
@@ -228,10 +231,15 @@ class Rule(BaseModel):
         return any(fitting) and (self.do is not Verdict.ALLOW or all(fitting))
 
 
-def _folded(text: str) -> str:
-    """Return a text as it is compared: in small letters, a phone number without what groups its digits."""
-    number = re.fullmatch(r"[+\d\s().\-/*?]+", text) and re.search(r"\d", text)
-    return re.sub(r"[\s().\-/]", "", text) if number else text.casefold()
+def _folded(text: str, kind: Type | None) -> str:
+    """Return a text as it is compared: in small letters, an address or number as a tool will take it, however it is written."""
+    bare = ungrouped(text)
+    if re.fullmatch(r"[+\d*?]+", bare) and re.search(r"\d", bare):
+        return bare
+    if kind is Type.EMAIL and "@" in text:
+        with suppress(InvalidArgument):
+            return email_address(text).casefold()
+    return text.casefold()
 
 
 def needs_approval(effect: Effect) -> bool:

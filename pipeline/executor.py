@@ -373,13 +373,13 @@ class Executor:
         return outcome
 
     def _waits_for(self, step: Step, plan: Plan) -> list[int]:
-        """Return the steps that end before a step starts: those it refers to, and those before it that change things in its app."""
-        app = self._tools[step.tool].app
+        """Return the steps that end before a step starts: those it refers to, and those before it in its app, if it or they change things there."""
+        app, changes = self._tools[step.tool].app, self._has_effect(step)
         earlier = (other for other in plan.steps if other.number < step.number)
         return [
             o.number
             for o in earlier
-            if o.number in step.references or (self._has_effect(o) and self._tools[o.tool].app == app)
+            if o.number in step.references or ((changes or self._has_effect(o)) and self._tools[o.tool].app == app)
         ]
 
     async def _call(

@@ -148,8 +148,9 @@ class Journal:
         Raises:
             JournalError: There is none, or it is under way.
         """
-        lock = self._lock(self.run(run).id)
-        record = self.run(run)  # as it is now that nobody else can go on with it
+        found = self.run(run).id  # "last" may be another one by the time that the lock is there
+        lock = self._lock(found)
+        record = self.run(found)  # as it is now that nobody else can go on with it
         return RunLog(self, record.id, max(0, len(record.attempts) - 1), lock, record.status), record
 
     def runs(self, limit: int = 20) -> list[RunRecord]:
@@ -350,7 +351,9 @@ class RunLog:
         with self._journal._writing(durable=False) as db:
             [(count,)] = db.execute("SELECT count(*) FROM plans WHERE run = ?", (self.run,)).fetchall()
             self._attempt = count
-            db.execute("INSERT INTO plans (run, attempt, plan) VALUES (?, ?, ?)", (self.run, count, plan.text()))
+            db.execute(
+                "INSERT INTO plans (run, attempt, plan) VALUES (?, ?, ?)", (self.run, count, _sound(plan.text()))
+            )
 
     def goes_on(self) -> None:
         """Put down that the run is under way again."""

@@ -315,6 +315,11 @@ class Pipeline:
             settled = all(o.status in (Status.DONE, Status.DECLINED) for o in known.values())
             if record.status == "taken back" or (settled and len(known) == len(record.plan.steps)):
                 raise JournalError(f"nothing is left to do of {record.id}", fix="'tinyagent run' runs a new request")
+            if gone := next((step.tool for step in record.plan.steps if step.tool not in self.tools), None):
+                raise JournalError(
+                    f"{record.id} needs the tool {gone}, which is not there any more",
+                    fix="enable its app, or add its spec",
+                )
             log.goes_on()
             for found in record.steps:
                 if found.number in known and known[found.number].status is Status.IN_DOUBT:

@@ -32,9 +32,11 @@ def runs() -> None:
 @settings_options
 def list_(config: Config, limit: int, as_json: bool) -> None:
     """List the last runs."""
+    from rich.markup import escape
     from rich.table import Table
 
     from pipeline.journal import Journal
+    from pipeline.terminal import visible
 
     records = Journal.of(config.data_dir).runs(limit)
     if as_json:
@@ -42,7 +44,7 @@ def list_(config: Config, limit: int, as_json: bool) -> None:
         return
     table = Table("Run", "Status", "Request", box=None, pad_edge=False, header_style="bold")
     for record in records:
-        table.add_row(record.id, record.status, record.request)
+        table.add_row(record.id, record.status, escape(visible(record.request)))
     console(stderr=False).print(table)
 
 
@@ -137,9 +139,13 @@ def undo(config: Config, run: str, as_json: bool) -> int:
                 what, done = str(error), False
             results.append({"step": number, "done": done, "what": what})
         tools = config.catalogue()
-        for step in record.steps:
+        steps = [step for attempt in record.attempts for step in attempt.steps]
+        changed = {step.digest for step in steps if step.changes}  # a later plan may have the same call once more
+        for step in steps:
             effect = tools[step.tool].effect if step.tool in tools else Effect.SEND
-            if step.status == "done" and not step.changes and effect in (Effect.WRITE, Effect.SEND):
+            had = step.status == "done" and effect in (Effect.WRITE, Effect.SEND)
+            if had and not step.changes and step.digest not in changed:
+                changed.add(step.digest)
                 what = f"{step.tool} left nothing here that could be taken back"
                 results.append({"step": step.number, "done": False, "what": what})
         taken = sum(result["done"] for result in results)

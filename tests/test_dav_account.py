@@ -555,6 +555,30 @@ def test_what_a_server_may_say_to_an_event(
     assert [method for method, _ in web.requests].count("PUT") == 1
 
 
+def test_an_event_that_is_there_is_made_even_if_nothing_more_is_heard_of_it(ctx: ToolContext) -> None:
+    """The server tells no ETag, which it may, and then none when it is asked."""
+    put = []
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if method == "PUT":
+            put.append(path)
+            return 201, {}, b""
+        return (503, {}, b"") if path in put else (207, MULTISTATUS, response("/", CALENDAR))
+
+    web = Web(answer)
+    settings = with_settings(ctx, "calendar", caldav=web.url)
+    try:
+        with recording() as changes:
+            assert "Work" in create_calendar_event(settings, **event())
+        (change,) = changes
+        assert change.created and not change.digest
+        with pytest.raises(CannotUndo, match="by hand"):
+            take_back(change, settings.data_dir, settings.settings)
+    finally:
+        web.close()
+    assert "DELETE" not in {method for method, _ in web.requests}
+
+
 def test_a_calendar_that_may_not_be_written_is_passed_by(ctx: ToolContext) -> None:
     readable = "<d:current-user-privilege-set><d:privilege><d:read/></d:privilege></d:current-user-privilege-set>"
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,7 +34,7 @@ from pipeline.tools.desktop import names, store
 from pipeline.tools.desktop.calendar import create_calendar_event
 from pipeline.tools.desktop.contacts import get_email_address, get_phone_number
 from pipeline.tools.desktop.files import open_and_get_file_path
-from pipeline.tools.desktop.mail import compose_new_email, forward_email, reply_to_email
+from pipeline.tools.desktop.mail import compose_new_email, forward_email, received, reply_to_email
 from pipeline.tools.desktop.maps import maps_open_location, maps_show_directions
 from pipeline.tools.desktop.messages import send_sms
 from pipeline.tools.desktop.notes import append_note_content, create_note, open_note
@@ -233,6 +234,22 @@ def test_two_cards_of_one_person_complete_each_other(exported: ToolContext) -> N
     assert caught.value.candidates == ["Jörg Müller (555-0152)", "Jörg Müller (555-0153)"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "N;ENCODING=QUOTED-PRINTABLE:M=FCller;X",
+        "N;CHARSET=no-such;ENCODING=QUOTED-PRINTABLE:M=C3;X",
+        "TEL;ENCODING=b:AAAA",
+        "NOTE;ENCODING=b:A",
+    ],
+)
+def test_a_card_that_cannot_be_read_spoils_no_other(ctx: ToolContext, wrong: str) -> None:
+    (ctx.data_dir / "contacts" / "aaa.vcf").write_text(
+        f"BEGIN:VCARD\nVERSION:2.1\nFN:Broken Card\n{wrong}\nEND:VCARD\n", "latin-1"
+    )
+    assert get_phone_number(ctx, name="Priya") == "555-0110"
+
+
 def test_no_contacts_at_all(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="no contacts in"):
         get_phone_number(ToolContext(tmp_path, NOW, "", EchoWriter()), name="Ana")
@@ -393,11 +410,11 @@ def test_a_name_that_three_files_have(ctx: ToolContext) -> None:
     (ctx.data_dir / "files" / "Receipt.txt").write_text("x")
     with pytest.raises(Ambiguous) as caught:
         open_and_get_file_path(ctx, file_name="receipt")
-    assert caught.value.candidates == [
-        "Receipt.txt",
-        "Documents/Receipts/2023/receipt.txt",
-        "Documents/Receipts/2024/receipt.txt",
-    ]
+    root = (ctx.data_dir / "files").resolve()
+    named = ["Receipt.txt", "Documents/Receipts/2023/receipt.txt", "Documents/Receipts/2024/receipt.txt"]
+    assert caught.value.candidates == [str(root / "Receipt.txt"), *named[1:]]  # the first's name is that of all
+    for candidate, path in zip(caught.value.candidates, named, strict=True):
+        assert open_and_get_file_path(ctx, file_name=candidate) == str(root / path)
 
 
 def test_a_name_that_no_file_has(ctx: ToolContext) -> None:
@@ -573,6 +590,45 @@ def test_a_foreign_message_is_quoted_and_never_trusted(ctx: ToolContext) -> None
     forward_email(ctx, recipients=["ana@example.org"], cc=[], context="", attachments=[])
 
 
+@pytest.mark.parametrize("inner", ["hi=0D=0ABcc:_evil=40evil.example", "s=0D=0A=0D=0AOTHER_BODY"])
+def test_an_encoded_word_within_one_adds_no_header(ctx: ToolContext, inner: str) -> None:
+    word = f"=?utf-8?q?{inner}?="
+    nested = f"=?utf-8?b?{b64encode(word.encode()).decode()}?="
+    (ctx.data_dir / "mail" / "inbox" / "odd.eml").write_text(
+        f"From: a@example.org\nSubject: {nested}\nMessage-ID: <=?utf-8?q?x=0D=0ABcc:_evil=40evil.example?=@y>\n\nhello\n"
+    )
+    (ctx.data_dir / "mail" / "selected").write_text("odd.eml")
+    reply_to_email(ctx, cc=[], context="", attachments=[])
+    message = draft(ctx)
+    assert message["Bcc"] is None and message["In-Reply-To"] is None
+    assert str(message["Subject"]) == f"Re: {word.replace('=?', '= ?')}"
+    assert body(message).startswith("Asked: ")
+
+
+def test_an_encoded_word_in_an_address_or_a_files_name_is_none(ctx: ToolContext) -> None:
+    with pytest.raises(InvalidArgument, match="not an email address"):
+        compose_new_email(ctx, **mail(recipients=["=?utf-8?q?evil=40evil.org=2C?=x@example.com"]))
+    carried = "=?utf-8?q?a=0D=0AX-Evil:_1?=.txt"
+    (ctx.data_dir / "files" / carried).write_text("x")
+    compose_new_email(ctx, **mail(attachments=[carried]))
+    (attached,) = draft(ctx).iter_attachments()
+    assert attached.get_filename() == carried.replace("=?", "= ?")
+    assert "X-Evil" not in attached
+
+
+def test_a_date_without_a_zone_is_of_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        unknown, utc = (
+            received("x", f"Date: Wed, 3 Jun 2026 17:00:00 {zone}\n\nx".encode()) for zone in ("-0000", "+0000")
+        )
+        assert unknown.sent == utc.sent == datetime(2026, 6, 3, 13)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @on_disk
 @given(data=st.binary(max_size=300))
 def test_any_bytes_in_the_inbox_are_a_message_or_an_error(data: bytes) -> None:
@@ -687,6 +743,16 @@ def test_maps_refuse_what_cannot_be_meant(ctx: ToolContext) -> None:
 
 
 # --- notes
+
+
+def test_a_note_lies_in_the_nested_folder_that_is_there(ctx: ToolContext) -> None:
+    nested = ctx.data_dir / "notes" / "Work" / "Projects"
+    nested.mkdir(parents=True)
+    (nested / "Plan.md").write_text("# Plan\n")
+    assert (
+        create_note(ctx, name="Tides", content="", folder="work/projects") == "Created the note 'Work/Projects/Tides'."
+    )
+    assert (nested / "Tides.md").exists()
 
 
 def test_a_note_is_a_markdown_file_with_its_title(ctx: ToolContext) -> None:

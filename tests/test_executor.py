@@ -87,6 +87,18 @@ def open_gate(context: ToolContext, /, *, text: str) -> str:
     return text
 
 
+def last_but_slow(context: ToolContext, /) -> str:
+    world_of(context).gate.wait(0.1)
+    world_of(context).calls.append(("read", ""))
+    return "read"
+
+
+def note_down(context: ToolContext, /) -> str:
+    world_of(context).calls.append(("changed", ""))
+    world_of(context).gate.set()
+    return "changed"
+
+
 LOOK_UP = tool("look_up", "name")
 SEND = tool("send", "*to text", effect="send")
 TOOLS = Catalogue([LOOK_UP, SEND, tool("meet"), tool("wait"), tool("open_gate", "text", app="doors")])
@@ -116,6 +128,15 @@ def statuses(outcomes: Iterable[Outcome]) -> list[Status]:
 
 
 # --- what starts when ---------------------------------------------------------------------------------------
+
+
+def test_a_change_waits_for_what_was_asked_of_its_app_before() -> None:
+    """What is shown is what was there when it was asked for."""
+    world = World()
+    slow, change = tool("slow", function="last_but_slow"), tool("change", effect="write", function="note_down")
+    outcomes = run("1. slow()\n2. change()\n3. join()", world, tools=Catalogue([slow, change]))
+    assert statuses(outcomes) == [Status.DONE] * 2
+    assert [name for name, _ in world.calls] == ["read", "changed"]
 
 
 def test_outputs_become_arguments() -> None:
@@ -371,6 +392,26 @@ def test_to_forbid_one_value_that_fits_is_enough() -> None:
     assert outcome.status is Status.DECLINED
     (outcome,) = run('1. text_to(["555"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
     assert outcome.status is Status.DONE
+
+
+@pytest.mark.parametrize("number", ["555-0134", "555\u20110134", "tel:555-0134", " 5550134", "555\u202f0134"])
+def test_a_number_is_forbidden_however_it_is_written(number: str) -> None:
+    rules = [Rule.model_validate({"do": "deny", "where": {"to": ["555-0134"]}}), Rule.model_validate({"do": "allow"})]
+    (outcome,) = run(f'1. text_to(["{number}"], "Hi")\n2. join()', tools=PEOPLE, approve=never, rules=rules)
+    assert outcome.status is Status.DECLINED
+
+
+@pytest.mark.parametrize("address", ["boss@corp.com", "BOSS@corp.com ", "Boss <boss@corp.com>", "boss@CORP.com"])
+@pytest.mark.parametrize("pattern", ["boss@corp.com", "*@corp.com", "The Boss <boss@corp.com>"])
+def test_an_address_is_forbidden_however_it_is_written(address: str, pattern: str) -> None:
+    mail = ToolSpec.model_validate(
+        TEXT.model_dump(mode="json", exclude={"parameters", "coerces"})
+        | {"parameters": [{"name": "to", "type": "list[email]"}, {"name": "text", "type": "string"}]}
+    )
+    rules = [Rule.model_validate({"do": "deny", "where": {"to": [pattern]}}), Rule.model_validate({"do": "allow"})]
+    plan = f'1. text_to(["{address}"], "Hi")\n2. join()'
+    (outcome,) = run(plan, tools=Catalogue([mail]), approve=never, rules=rules)
+    assert outcome.status is Status.DECLINED
 
 
 def test_the_first_rule_that_fits_counts() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from icalendar import Calendar
@@ -115,6 +116,28 @@ def test_a_run_that_is_under_way_is_not_gone_on_with(pipeline: Pipeline, data_di
         journal.reopen(log.run)
     log.leave()
     assert journal.run(log.run).status == "interrupted"
+
+
+def test_the_last_run_stays_the_one_that_was_meant(
+    data_dir: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run begins while the last one's lock is waited for."""
+    journal = Journal.of(data_dir)
+    first = journal.begin(REQUEST, now)
+    first.leave()
+    lock, begun = journal._lock, []
+
+    def slow(run: str) -> Any:
+        if not begun:
+            monkeypatch.setattr(journal, "_lock", lock)
+            begun.append(journal.begin(REQUEST, now))
+        return lock(run)
+
+    monkeypatch.setattr(journal, "_lock", slow)
+    log, record = journal.reopen("last")
+    assert log.run == record.id == first.run != begun[0].run
+    log.leave()
+    begun[0].leave()
 
 
 def test_without_a_journal_nothing_is_done(pipeline: Pipeline, data_dir: Path, now: datetime) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from test_journal import PLAN, REQUEST, effects, scripted
+from test_journal import PLAN, REQUEST, Scripted, effects, scripted
 
-from pipeline import approve_all, decline_all
+from pipeline import Config, Pipeline, approve_all, decline_all
+from pipeline.config import SelectionConfig
 from pipeline.errors import TinyAgentError
+from pipeline.journal import JournalError
+from pipeline.planners.base import PlanRequest
 from pipeline.runs import runs
 
 
@@ -83,6 +87,55 @@ def test_what_cannot_be_taken_back_is_said(command: Any, data_dir: Path, now: da
     result = command("undo")
     assert result.return_value == 3
     assert "✗ 3." in result.stdout and "not there any more" in result.stdout
+    assert effects(data_dir) == {"send_sms": 0, "create_reminder": 0, "create_note": 0}
+
+
+def test_markup_in_a_request_is_text(command: Any, data_dir: Path, now: datetime) -> None:
+    scripted(data_dir).run("make a note: use [/usr/bin] for [red]the path", now, approve=approve_all)
+    shown = " ".join(command("list").stdout.split())
+    assert "use [/usr/bin] for [red]the path" in shown
+
+
+def test_a_run_can_be_taken_back_from_another_folder(
+    command: Any, data_dir: Path, now: datetime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(data_dir.parent)
+    scripted(Path(data_dir.name)).run(REQUEST, now, approve=approve_all)
+    assert effects(data_dir)["create_note"] == 1
+    monkeypatch.chdir(tmp_path)
+    assert command("undo").return_value == 0
+    assert effects(data_dir) == {"send_sms": 0, "create_reminder": 0, "create_note": 0}
+
+
+class Again(Scripted):
+    """A planner that writes another plan when its first one failed."""
+
+    def __init__(self, *plans: str) -> None:
+        super().__init__()
+        self._plans = iter(plans)
+
+    def stream(self, request: PlanRequest) -> Iterator[str]:
+        yield next(self._plans)
+
+
+def test_what_two_plans_did_is_taken_back_as_one(command: Any, data_dir: Path, now: datetime) -> None:
+    """The second plan has the first one's note once more, which is not made twice."""
+    note = '1. create_note("gate code", "7719")\n'
+    plans = f'{note}2. open_note("Lst")\n3. join()', f'{note}2. open_note("Shopping list")\n3. join()'
+    pipeline = Pipeline(Config(data_dir=data_dir, selection=SelectionConfig(route="all")), planner=Again(*plans))
+    assert pipeline.run("note the gate code 7719, and show my list", now, approve=approve_all).answer.complete
+    assert len(json.loads(command("show", "--json").stdout)["plans"]) == 2
+    result = command("undo", "--json")
+    assert result.return_value == 0, result.output
+    assert [change["done"] for change in json.loads(result.stdout)["changes"]] == [True]
+    assert json.loads(command("list", "--json").stdout)[0]["status"] == "taken back"
+
+
+def test_a_run_whose_tool_is_gone_is_not_gone_on_with(command: Any, data_dir: Path, now: datetime) -> None:
+    scripted(data_dir).run(REQUEST, now, approve=decline_all)
+    result = command("resume", "--yes", "--disable", "messages")
+    assert isinstance(result.exception, JournalError)
+    assert "send_sms" in str(result.exception)
     assert effects(data_dir) == {"send_sms": 0, "create_reminder": 0, "create_note": 0}
 
 

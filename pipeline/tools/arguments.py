@@ -38,6 +38,15 @@ def paragraphs(text: str) -> str:
     return "\n".join(_printable(line).rstrip() for line in text.splitlines()).strip("\n")
 
 
+def header_line(text: str) -> str:
+    """Return `text` on one line, as a mail's header may hold it.
+
+    What looks like an encoded word (RFC 2047, `=?utf-8?q?…?=`) is decoded when it is put into a header, line breaks and
+    all, so that others' words could begin a header of their own; it is taken apart.
+    """
+    return one_line(text).replace("=?", "= ?")
+
+
 def required_line(text: str, argument: str) -> str:
     """Return `text` on one line.
 
@@ -65,7 +74,8 @@ def email_address(text: str) -> str:
         address = f"{local}@{domain.encode('idna').decode('ascii')}"
     except UnicodeError:  # an empty or over-long part of the domain
         address = ""
-    if "@" in name or not _ADDRESS.fullmatch(address):
+    # "=?" would begin an encoded word in a header, which may stand for several addresses
+    if "@" in name or "=?" in address or not _ADDRESS.fullmatch(address):
         raise InvalidArgument(
             f"{one_line(text)!r} is not an email address",
             fix="give one such as name@example.org, or look it up with get_email_address",
@@ -84,7 +94,7 @@ def phone_number(text: str) -> str:
     Raises:
         InvalidArgument: It has other characters than digits and separators, or too few or too many digits.
     """
-    bare = "".join(c for c in text.strip().removeprefix("tel:") if c not in _PHONE_SEPARATORS)
+    bare = ungrouped(text)
     digits = bare.removeprefix("+")
     if not (digits.isascii() and digits.isdigit() and len(digits) in _PHONE_DIGITS):
         raise InvalidArgument(
@@ -92,6 +102,11 @@ def phone_number(text: str) -> str:
             fix="give a number such as +34 600 112 233 or 555-0134, or look it up with get_phone_number",
         )
     return bare
+
+
+def ungrouped(text: str) -> str:
+    """Return `text`, a phone number, without `tel:` and without what groups its digits."""
+    return "".join(c for c in text.strip().removeprefix("tel:") if c not in _PHONE_SEPARATORS)
 
 
 def moment(text: str, argument: str) -> datetime:

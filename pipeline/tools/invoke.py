@@ -89,7 +89,12 @@ async def preview(
     found: list[Preview] = []
 
     def look() -> str:
-        found.append(_function(spec.name, place)(context, **arguments))
+        try:
+            found.append(_function(spec.name, place)(context, **arguments))
+        except TinyAgentError:
+            raise
+        except BaseException as error:  # a fault in the tool; nothing has been done yet
+            raise ToolError(f"{spec.name} failed: {type(error).__name__}: {error}") from error
         return ""
 
     await _in_thread(look, context.monitor)

@@ -8,6 +8,7 @@ they are right on devices elsewhere. The server is told to invite nobody (RFC 66
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urljoin
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 from icalendar import Calendar, Component
 
 from pipeline.errors import ConfigError
-from pipeline.tools.context import Ambiguous, Change, InvalidArgument, ToolContext, Unavailable, report
+from pipeline.tools.context import Ambiguous, Change, InvalidArgument, ToolContext, ToolError, Unavailable, report
 from pipeline.tools.desktop import dav, ical, names
 from pipeline.tools.desktop.accounts import CalendarAccount
 from pipeline.tools.desktop.undo import CannotUndo
@@ -62,7 +63,10 @@ def add(ctx: ToolContext, account: CalendarAccount, app: str, title: str, compon
             raise dav.refused(answer, f"{_name(place)} does not take it", fix="name another calendar")
         etag = answer.headers.get("etag", "") if answer.ok else ""
         if not etag:  # the server changed what it was given (RFC 4791, 5.3.4), or it was there already
-            etag = connection.ask("PROPFIND", url, dav.propfind(_ETAG), depth=0)[0].text(_ETAG)
+            with suppress(ToolError):  # it is there, whatever becomes of this question
+                etag = next(
+                    (found.text(_ETAG) for found in connection.ask("PROPFIND", url, dav.propfind(_ETAG), depth=0)), ""
+                )
     report(Change(Path(), created=True, digest=etag, account=app, place=url))
     return _name(place)
 
@@ -74,6 +78,8 @@ def remove(account: CalendarAccount, change: Change) -> None:
         CannotUndo: It is not there any more as it was made.
         Unavailable: The server refuses, or does not answer.
     """
+    if not change.digest:  # the server did not say as what it was kept
+        raise CannotUndo(f"nobody can tell whether {change.place} has been changed since", fix="take it back by hand")
     with dav.connected(account) as connection:
         answer = connection.request("DELETE", change.place, headers={"If-Match": change.digest}, acts=True)
     if answer.status in _GONE:

@@ -237,9 +237,14 @@ def _contacts_in(text: str, where: str) -> list[Contact]:
     found: list[Contact] = []
     try:
         for card in vobject.readComponents(text, ignoreUnreadable=True, allowQP=True):
-            if contact := _contact(card):
+            try:
+                contact = _contact(card)
+            except Exception as error:  # values of another kind than their property's
+                logger.warning("a card of %s cannot be read: %s", where, error)
+                continue
+            if contact:
                 found.append(contact)
-    except vobject.base.VObjectError as error:
+    except Exception as error:  # besides its own errors the library raises those of wrong encodings and base64
         logger.warning("the rest of %s is no vCard: %s", where, error)
     return found
 

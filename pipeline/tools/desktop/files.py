@@ -8,6 +8,7 @@ is true.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -61,9 +62,12 @@ def find_file(ctx: ToolContext, file_name: str) -> Path:
             fix=names.did_you_mean(name, (path.name for path in labels)),
         )
     if len(found) > 1:
-        candidates = [labels[path] for path in found]
-        if len(set(candidates)) < len(candidates):  # in different roots
-            candidates = [str(path) for path in found]
+        # What is said below one root is said below another, or is the end of what is said of a file in a folder: such a one by its whole path.
+        ways = {path: PurePosixPath(names.fold(labels[path])).parts for path in found}
+        unclear = {
+            one for one, other in itertools.permutations(found, 2) if ways[other][-len(ways[one]) :] == ways[one]
+        }
+        candidates = [str(path) if path in unclear else labels[path] for path in found]
         raise Ambiguous(
             f"{name!r} may be {names.listed(candidates)}",
             candidates=candidates,

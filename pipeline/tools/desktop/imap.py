@@ -9,7 +9,7 @@ from __future__ import annotations
 import imaplib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,8 +177,11 @@ class Mailbox:
             ) from error
         if told := _APPENDED.search(answer or b""):
             return _change(folder, int(told[1]), int(told[2]), message_id)
-        self._select(folder)  # anew, so that what is new there is known
-        return _change(folder, validity, max(self._with_id(message_id), default=0), message_id)
+        number = 0  # of no message: it is there, but cannot be taken back
+        with suppress(imaplib.IMAP4.error, OSError):
+            self._select(folder)  # anew, so that what is new there is known
+            number = max(self._with_id(message_id), default=0)
+        return _change(folder, validity, number, message_id)
 
     def remove(self, change: Change) -> None:
         """Remove what `put` made.

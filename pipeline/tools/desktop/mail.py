@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
@@ -21,7 +21,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.tools.arguments import email_address, email_addresses, one_line, paragraphs, required_line
+from pipeline.tools.arguments import email_address, email_addresses, header_line, one_line, paragraphs, required_line
 from pipeline.tools.context import InvalidArgument, Preview, ToolContext, ToolError, Unavailable, Written, report
 from pipeline.tools.desktop import contacts, files, names, store
 from pipeline.tools.desktop.accounts import MailAccount, mail_account
@@ -241,7 +241,7 @@ def _draft(ctx: ToolContext, to: list[str], cc: list[str], subject: str) -> Emai
     draft["To"] = ", ".join(to)
     if copies := [address for address in email_addresses(cc) if address not in to]:
         draft["Cc"] = ", ".join(copies)
-    draft["Subject"] = subject
+    draft["Subject"] = header_line(subject)
     draft["Date"] = format_datetime(ctx.now.astimezone())
     domain = sender.rpartition("@")[2] or "tinyagent.invalid"
     # The same for a call that is made again, so that what the first one left is found.
@@ -275,7 +275,7 @@ def _attachments(ctx: ToolContext, paths: list[str]) -> list[_Attachment]:
         # A type with parts of its own would have its bytes read as headers.
         plain = kind and encoding is None and not kind.startswith(("message/", "multipart/"))
         mime_type = kind if kind and plain else "application/octet-stream"
-        read.append(_Attachment(one_line(path.name), mime_type, store.read_bytes(path)))
+        read.append(_Attachment(header_line(path.name), mime_type, store.read_bytes(path)))
     return read
 
 
@@ -388,7 +388,8 @@ def _selected_in(account: MailAccount, ctx: ToolContext) -> Received:
 def _sent_at(data: bytes) -> float:
     """Return when a message was sent (seconds since the epoch, by its Date field), 0 where that is none."""
     try:
-        return parsedate_to_datetime(str(BytesHeaderParser().parsebytes(data)["Date"])).timestamp()
+        when = parsedate_to_datetime(str(BytesHeaderParser().parsebytes(data)["Date"]))
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()  # "-0000" is UTC (RFC 5322, 3.3)
     except (ValueError, OverflowError):
         return 0.0
 
@@ -441,7 +442,8 @@ def reply_address(original: Received) -> str:
 
 def _message_ids(field: str) -> tuple[str, ...]:
     """Return the ids (`<left@right>`) in a field that others wrote, and nothing else of it."""
-    return tuple(t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t)
+    ids = (t for t in field.split() if t.isascii() and t.startswith("<") and t.endswith(">") and "@" in t)
+    return tuple(t for t in ids if t == header_line(t))
 
 
 def prefixed(prefix: str, subject: str) -> str:

@@ -66,8 +66,8 @@ def create_note(ctx: ToolContext, /, *, name: str, content: str, folder: str) ->
     title, text = required_line(name, "name"), paragraphs(content)
     with store.locked(ctx.data_dir):
         notes = _notes(ctx.data_dir)
-        place = _folder(one_line(folder), notes)
-        path = _root(ctx.data_dir) / store.stem_of(place) / f"{store.stem_of(title)}.md"
+        place, parent = _folder(ctx.data_dir, one_line(folder), notes)
+        path = parent / f"{store.stem_of(title)}.md"
         note = Note(path, title, place)
         twins = [n for n in notes if n.folder == place and names.fold(n.title) == names.fold(title)]
         try:
@@ -138,9 +138,10 @@ def _title(path: Path) -> str:
     return first.removeprefix("# ") if first.startswith("# ") else store.title_of(path.stem)
 
 
-def _folder(asked: str, notes: list[Note]) -> str:
-    """Return the folder as the notes in it spell it, or as it is asked for where there is none."""
-    return next((n.folder for n in notes if names.fold(n.folder) == names.fold(asked)), asked)
+def _folder(data_dir: Path, asked: str, notes: list[Note]) -> tuple[str, Path]:
+    """Return the folder as the notes in it spell it, and where it lies; where there is none, as it is asked for."""
+    found = next((note for note in notes if names.fold(note.folder) == names.fold(asked)), None)
+    return (found.folder, found.path.parent) if found else (asked, _root(data_dir) / store.stem_of(asked))
 
 
 def find(notes: Sequence[_N], name: str, folder: str) -> _N:

@@ -104,7 +104,7 @@ def create(path: Path, data: bytes) -> None:
                 raise
             _claim(path)  # no hard links here (FAT, some network drives)
             os.replace(temporary, path)
-    record(path, None, data)
+    record(path.absolute(), None, data)  # it may be taken back from another folder
 
 
 def create_unique(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
