@@ -176,7 +176,7 @@ class _Elaboration:
         }
         dates = _Dates()
         values: dict[str, Value] = {}
-        for parameter in sorted(tool.parameters, key=lambda p: p.ends != ""):  # a start before its end
+        for parameter in sorted(tool.parameters, key=lambda p: p.ends + p.lasts != ""):  # a start before its end
             where = _Where(step.number, parameter)
             value = given.get(parameter.name)
             if value is None and parameter.required:
@@ -184,7 +184,10 @@ class _Elaboration:
             if parameter.type is Type.DATETIME and not parameter.list:
                 values[parameter.name] = self._datetime(value, where, dates)
             elif value is None:
-                values[parameter.name] = _default(where)
+                start = dates.moments.get(parameter.lasts)
+                values[parameter.name] = (
+                    _in_minutes(start.end - start.start) if start and start.end else _default(where)
+                )
             elif isinstance(value, tuple) and parameter.list:
                 values[parameter.name] = self._list(value, where)
             else:
@@ -353,7 +356,7 @@ class _Where:
 
 _LITERAL: Mapping[Type, re.Pattern[str]] = {
     Type.EMAIL: re.compile(r"[^@\s<>]+@[^@\s<>]+"),
-    Type.PHONE: re.compile(r"\+?(?=(?:\D*\d){3})[\d\s().\-/]+"),
+    Type.PHONE: re.compile(r"\(?\+?(?=(?:\D*\d){3})[\d\s().\-/]+"),
     Type.PATH: re.compile(r"(?:[/~]|[A-Za-z]:[\\/]).*", re.DOTALL),
     Type.URL: re.compile(r"\w+:\S+"),
 }
@@ -367,9 +370,9 @@ _THE_USER = frozenset({"me", "myself", "i", "us", "eu", "mim", "comigo", "yo", "
 # "my dentist" is looked up as "dentist", "a minha mãe" as "mãe" (convention 1); a capitalised article may be
 # part of a name.
 _ARTICLES = re.compile(
-    r"(?:(?:my|our|the|"
-    r"o|a|os|as|meu|minha|meus|minhas|nosso|nossa|"
-    r"el|la|los|las|mi|mis|nuestro|nuestra)\s+)+(?=\S)"
+    r"(?:(?:[Mm]y|[Oo]ur|the|"
+    r"o|a|os|as|[Mm]eus?|[Mm]inhas?|[Nn]oss[oa]|"
+    r"el|la|los|las|[Mm]is?|[Nn]uestr[oa])\s+)+(?=\S)"
 )
 
 
@@ -454,7 +457,11 @@ def _number(value: Value, where: _Where) -> int | float:
 def _minutes(value: Value, where: _Where) -> int | float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    minutes = where.duration(value) / timedelta(minutes=1)
+    return _in_minutes(where.duration(value))
+
+
+def _in_minutes(length: timedelta) -> int | float:
+    minutes = length / timedelta(minutes=1)
     return int(minutes) if minutes.is_integer() else minutes
 
 

@@ -29,7 +29,8 @@ def ground(plan: Plan, tools: Catalogue, request: str, now: datetime) -> Plan:
         now: When they were said, local time.
     """
     times = find_times(request, now)
-    steps = (_grounded(step, tools[step.tool], times, now) if step.tool in tools else step for step in plan.steps)
+    said = " ".join(request.split())
+    steps = (_grounded(step, tools[step.tool], times, now, said) if step.tool in tools else step for step in plan.steps)
     return _joined(_apart(list(steps), tools, request), tools)
 
 
@@ -126,13 +127,15 @@ def _plain(value: Value) -> Value:
     return value.casefold().strip() if isinstance(value, str) else value
 
 
-def _grounded(step: Step, tool: ToolSpec, times: Collection[str], now: datetime) -> Step:
+def _grounded(step: Step, tool: ToolSpec, times: Collection[str], now: datetime, said: str) -> Step:
     try:
         bound = bind(step, tool)
     except ElaborationError:
         return step  # elaboration will say what is wrong
     changed = (
-        _whole_times(bound, tool, times, now) | _clock_times(bound, tool, times, now) | _without_titles(bound, tool)
+        _whole_times(bound, tool, [t for t in times if t in said], now)
+        | _clock_times(bound, tool, times, now)
+        | _without_titles(bound, tool, said)
     )
     if not changed:
         return step
@@ -152,13 +155,14 @@ def _whole_times(bound: Mapping[str, Value], tool: ToolSpec, times: Collection[s
     """Return starts with the end that stands behind them in the request, where the call has none."""
     changed: dict[str, Value] = {}
     for end in tool.parameters:
-        start = bound.get(end.ends) if end.ends and not bound.get(end.name) else None
+        begins = end.ends or end.lasts
+        start = bound.get(begins) if begins and not bound.get(end.name) else None
         if not isinstance(start, str) or not (moment := _moment(start, now)) or moment.end:
             continue
         for time in times:
             whole = _moment(time, now)
             if whole and whole.end and whole.start == moment.start and _begins(time, start):
-                changed[end.ends] = time
+                changed[begins] = time
     return changed
 
 
@@ -173,26 +177,49 @@ def _clock_times(bound: Mapping[str, Value], tool: ToolSpec, times: Collection[s
         around = [time for time in times if re.search(rf"\b{re.escape(said)}\b", time, re.IGNORECASE)]
         if moment and moment.all_day and len(around) == 1:
             whole, rest = _moment(around[0], now), around[0].casefold().replace(said.casefold(), "", 1)
-            # A bare number after a day may count something: "Friday 2 kids come".
-            if whole and not whole.all_day and (_CLOCK.search(rest) or not re.search(r"\d", rest)):
+            if (
+                whole
+                and not whole.all_day
+                and not _TOPIC.search(rest)
+                and (_CLOCK.search(rest) or not _COUNT.search(rest))
+            ):
                 changed[parameter.name] = around[0]
     return changed
 
 
-_CLOCK = re.compile(r"\b(?:at|às?|las?|@)\s*\d|\d(?::|\.|h)\d\d|\d\s*(?:[ap]\.?m\b|h\b|o'?clock)", re.IGNORECASE)
+_ONES = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|uma?|dois|duas|três|quatro|cinco|seis|sete|oito|nove|dez|onze"
+    "|doze|una?|dos|tres|cuatro|siete|ocho|nueve|diez|once|doce"
+)
+# A bare number beside a day may count something: "Friday 2 kids come", "dinner for four on Saturday".
+_COUNT = re.compile(rf"\d|\b(?:{_ONES})\b", re.IGNORECASE)
+# A part of the day may belong to what it is about: "tomorrow about the evening class".
+_TOPIC = re.compile(r"\b(?:about|of|sobre|lo)\s+(?:the|my|our|an?|o|a|el|la|las|los|de)\b", re.IGNORECASE)
+_CLOCK = re.compile(
+    rf"\b(?:at|às?|las?|@)\s*(?:\d|(?:half|quarter|{_ONES})\b)|\d(?::|\.|h)\d\d|\d\s*(?:[ap]\.?m\b|h\b|o'?clock)",
+    re.IGNORECASE,
+)
 
 
-def _without_titles(bound: Mapping[str, Value], tool: ToolSpec) -> dict[str, Value]:
-    """Return lists of people or files without those that are called just as the call's own text."""
+def _without_titles(bound: Mapping[str, Value], tool: ToolSpec, said: str) -> dict[str, Value]:
+    """Return lists of people or files without those that are only the call's own text again.
+
+    A file may have the name that the mail about it has as its subject: it goes only where the request tells what the mail is about.
+    """
     texts = {_key(v) for p in tool.parameters if p.type is Type.STRING and isinstance(v := bound.get(p.name), str)}
+
+    def is_title(item: Value, kind: Type) -> bool:
+        if not isinstance(item, str) or _is_literal(item) or _key(item) not in texts:
+            return False
+        about = rf"\b(?:about|re|regarding|sobre)\W+(?:(?:the|my|our|o|a|el|la|mi)\s+)?{re.escape(item)}\b"
+        return kind is not Type.PATH or re.search(about, said, re.IGNORECASE) is not None
+
     changed: dict[str, Value] = {}
     for parameter in tool.parameters:
         value = bound.get(parameter.name)
         if parameter.required or parameter.type not in COERCIBLE or not isinstance(value, tuple):
             continue
-        kept = tuple(
-            item for item in value if not isinstance(item, str) or _is_literal(item) or _key(item) not in texts
-        )
+        kept = tuple(item for item in value if not is_title(item, parameter.type))
         if len(kept) < len(value):
             changed[parameter.name] = kept
     return changed

@@ -125,6 +125,7 @@ class Parameter(_Model):
     choices: tuple[str, ...] = ()  # the values of an enum
     verbatim: bool = False  # a string that is words of the request: a name, a place, a folder
     ends: str = ""  # the datetime parameter whose end this datetime is
+    lasts: str = ""  # the datetime parameter from which on this number of minutes counts, if that says an end
     all_day: str = ""  # the boolean parameter that says that this datetime has no time of day
 
     @model_validator(mode="before")
@@ -358,6 +359,13 @@ class ToolSpec(_Model):
                 raise _FaultError(
                     f"{p.name!r} is not a datetime, or {p.ends!r} not one that it can end",
                     *("parameters", position, "ends"),
+                )
+            start = by_name.get(p.lasts)
+            counted = not p.list and p.type in (Type.INTEGER, Type.NUMBER, Type.DURATION)
+            if p.lasts and not (counted and start and _kind(start) == "datetime" and not start.ends):
+                raise _FaultError(
+                    f"{p.name!r} is no number of minutes, or {p.lasts!r} not a datetime that begins it",
+                    *("parameters", position, "lasts"),
                 )
             if p.all_day and not (dated and flag and _kind(flag) == "boolean" and not flag.required):
                 raise _FaultError(

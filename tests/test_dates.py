@@ -453,6 +453,39 @@ def test_spanish(said: str, meant: str) -> None:
     assert say(said) == meant
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    cases("""
+        the 5pm tomorrow              = 2026-02-04 17:00
+        before the 3pm on Friday      = 2026-02-06 15:00
+        on Friday in two weeks at 10  = 2026-02-20 10:00
+        Dec. 5 at 3pm                 = 2026-12-05 15:00
+        mid-April                     = 2026-04-15
+        mid-May at 10                 = 2026-05-15 10:00
+        half-past six on Monday       = 2026-02-09 18:30
+        sexta à uma                   = 2026-02-06 13:00
+        sexta-feira à uma da tarde    = 2026-02-06 13:00
+        sexta das 11h à uma           = 2026-02-06 11:00 > 2026-02-06 13:00
+        amanhã às 14h30min            = 2026-02-04 14:30
+        às 14:30 horas                = 2026-02-03 14:30
+        quinta 9-11h                  = 2026-02-05 09:00 > 2026-02-05 11:00
+        sexta daqui a duas semanas    = 2026-02-20
+        ainda hoje                    = 2026-02-03
+        para el 20                    = 2026-02-20
+        antes del 15                  = 2026-02-15
+        un día antes del 15           = 2026-02-14
+        a partir del 15               = 2026-02-15
+        a las 17.30h                  = 2026-02-03 17:30
+        el jueves a las 17:30 horas   = 2026-02-05 17:30
+        jueves 9 am                   = 2026-02-05 09:00
+        jueves 5pm                    = 2026-02-05 17:00
+        hoy mismo a las 5             = 2026-02-03 17:00
+    """),
+)
+def test_heard_in_requests(said: str, meant: str) -> None:
+    assert say(said) == meant
+
+
 def test_iso_dates_are_taken_as_written() -> None:
     assert parse_moment("2026-02-03 07:20:00", NOW) == Moment(datetime(2026, 2, 3, 7, 20), False, None)
     assert parse_moment("2026-02-03T07:20:45", NOW).start == datetime(2026, 2, 3, 7, 20, 45)

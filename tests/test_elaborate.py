@@ -586,3 +586,27 @@ def test_what_was_given_is_not_looked_up() -> None:
         'send_sms(["555-0134", "$1"], "call 555-0134")',
         'create_note("x", "$1 555-0134", "")',
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "minutes"),
+    [
+        ('"Rights", "on Friday from 2 to 3:30"', 90),
+        ('"Rights", "Friday at 2 for 45 minutes"', 45),
+        ('"Rights", "Friday from 2 to 3:30", duration=30', 30),
+        ('"Rights", "Friday at 2"', 60),
+    ],
+)
+def test_a_length_may_be_said_with_the_start(arguments: str, minutes: int) -> None:
+    (step,) = elaborate(plan(f"get_zoom_meeting_link({arguments})"), builtin_tools(), NOW).steps
+    assert step.args[2] == minutes
+
+
+@pytest.mark.parametrize("number", ["(+44) 7700 900123", "(555) 010-4477"])
+def test_a_number_may_begin_with_a_bracket(number: str) -> None:
+    assert full(f'send_sms(["{number}"], "here")', tools=builtin_tools()) == [f'send_sms(["{number}"], "here")']
+
+
+def test_a_capital_makes_no_name_of_my() -> None:
+    assert full('get_phone_number("My dentist")', tools=builtin_tools()) == ['get_phone_number("dentist")']
+    assert full('get_phone_number("The Rock")', tools=builtin_tools()) == ['get_phone_number("The Rock")']

@@ -144,3 +144,53 @@ def test_a_text_that_tells_of_another_call_stays_whole(
 ) -> None:
     plan = f'1. send_sms(["Bo"], "{message}")\n2. create_calendar_event("{title}", "Friday at noon")\n3. join()'
     assert grounded(request_, plan, tools).startswith(f'1. send_sms(["Bo"], "{message}")\n')
+
+
+@pytest.mark.parametrize(
+    ("request_", "call", "start"),
+    [
+        # NOW is a Monday.
+        (
+            "Invite Omar to lunch with me on Friday at 1",
+            'create_calendar_event("lunch", "on Friday at 1")',
+            "on Friday at 1",
+        ),
+        (
+            "Put the dentist on Friday at 10 in my calendar and text Ana that I'm in meetings until 3",
+            'create_calendar_event("dentist", "on Friday at 10")',
+            "on Friday at 10",
+        ),
+        (
+            "Put dinner for four on Saturday in my calendar",
+            'create_calendar_event("dinner", "on Saturday")',
+            "on Saturday",
+        ),
+        ("Reserva mesa para dos el viernes", 'create_calendar_event("mesa", "el viernes")', "el viernes"),
+        ("remind me tomorrow about the evening class", 'create_reminder("class", due_date="tomorrow")', "tomorrow"),
+        ("Friday two kids come over, remind me", 'create_reminder("kids", due_date="Friday")', "Friday"),
+        ("Thursday at five, remind me to pack", 'create_reminder("pack", due_date="Thursday")', "Thursday at five"),
+        (
+            "Thursday at half past five, remind me to pack",
+            'create_reminder("pack", due_date="Thursday")',
+            "Thursday at half past five",
+        ),
+        (
+            "zoom with Bo about Rights, Friday from 2 to 3:30",
+            'get_zoom_meeting_link("Rights", "Friday from 2")',
+            "Friday from 2 to 3:30",
+        ),
+    ],
+)
+def test_a_time_takes_in_what_belongs_to_it_and_nothing_else(
+    tools: Catalogue, request_: str, call: str, start: str
+) -> None:
+    (step,) = ground(parse_plan(f"1. {call}\n2. join()"), tools, request_, NOW).steps
+    assert start in (*step.args, *step.named.values())
+
+
+def test_a_file_may_be_called_as_the_mail_with_it(tools: Catalogue) -> None:
+    call = 'compose_new_email(["Ana"], "Lease agreement", attachments=["lease agreement"])'
+    plan = parse_plan(f"1. {call}\n2. join()")
+    assert ground(plan, tools, "email the lease agreement to Ana", NOW) == plan
+    (step,) = ground(plan, tools, "email Ana about the lease agreement", NOW).steps
+    assert step.named["attachments"] == ()

@@ -240,7 +240,7 @@ WRONG = {
     "a misspelt field of a parameter": (
         change("default: 3", "defualt: 3"),
         "8: parameters.1.defualt: there is no such field; there are name, type, description, required, "
-        "default, choices, verbatim, ends, all_day (did you mean 'default'?)",
+        "default, choices, verbatim, ends, lasts, all_day (did you mean 'default'?)",
     ),
     "a missing field": (change("effect: read\n", ""), "1: effect: is missing (add a line 'effect: …')"),
     "a missing field of a parameter": (

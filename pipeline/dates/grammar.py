@@ -88,7 +88,7 @@ class _Parser:
             if not joined and not self.has(at, Kind.TO, Kind.HYPHEN):
                 continue
             between = any(self.has(before, Kind.BETWEEN) for before in range(at))
-            for end, stop in self.point(at + 1, Point()):
+            for end, stop in self.point(at if self.has(at, Kind.NUMBER) else at + 1, Point()):  # "à uma"
                 if stop != len(self.tokens):
                     continue
                 # "9-12 March", "March 3 to 5": the number at the other end is a day too.
@@ -136,6 +136,11 @@ class _Parser:
 
     def items(self, at: int) -> Rule[Point]:
         for day, end in self.day(at):
+            # "Friday in two weeks"
+            if self.has(end, Kind.IN) and self.has(end - 1, Kind.WEEKDAY):
+                for length, stop in self.duration(end + 1):
+                    if not length.exact:
+                        yield Point(day=day, shift=length), stop
             yield Point(day=day), end
             # "Tuesday week", "tomorrow fortnight"
             unit: Duration | None = self.get(end, Kind.UNIT)
@@ -231,7 +236,7 @@ class _Parser:
         if not self.has(at, Kind.EDGE):
             return
         edge = self.get(at, Kind.EDGE)
-        inner = self.past(at + 1, Kind.THE, Kind.FILLER)
+        inner = self.past(at + 1, Kind.THE, Kind.FILLER, Kind.HYPHEN)
         for day, end in self.period(inner):
             yield replace(day, edge=edge), end
         if self.has(inner, Kind.PERIOD):
@@ -278,8 +283,9 @@ class _Parser:
             end -= 1
         # "Friday 9" is an hour, "Friday 13" and "martes 9" are dates, "Friday 13-15" are hours.
         dated = self.has(name, Kind.NUMBERED_WEEKDAY)
-        is_range = self.has(end + 1, Kind.HYPHEN) and self.has(end + 2, Kind.NUMBER)
-        if self.get(end, Kind.NUMBER) in range(1 if dated else 13, 32) and not is_range:
+        is_range = self.has(end + 1, Kind.HYPHEN) and self.has(end + 2, Kind.NUMBER, Kind.HOURS, Kind.CLOCK)
+        hour = self.has(end, Kind.TO) or self.has(end + 1, Kind.MERIDIEM)  # "sexta à uma", "jueves 9 am"
+        if self.get(end, Kind.NUMBER) in range(1 if dated else 13, 32) and not is_range and not hour:
             yield Day(weekday=weekday, day=self.get(end, Kind.NUMBER)), end + 1
             is_hour = self.has(end + 1, Kind.MERIDIEM, Kind.WITH, Kind.UNIT)
             if dated and not is_hour and not self.has(self.past(end + 1, Kind.FILLER), Kind.PART):
@@ -299,7 +305,9 @@ class _Parser:
         if self.get(at, Kind.OFFSET) in (0, 1) and self.has(at + 1, Kind.MONTH):
             yield Day(month=self.get(at + 1, Kind.MONTH)), at + 2
         if self.has(at, Kind.MONTH):
-            month, after_the = self.get(at, Kind.MONTH), self.past(at + 1, Kind.THE)
+            month = self.get(at, Kind.MONTH)
+            dot = at + 2 if self.tokens[at + 1 : at + 2] and self.tokens[at + 1].text == "." else at + 1
+            after_the = self.past(dot, Kind.THE)
             for number, end in [*self.ordinal(after_the), *self.number(after_the)]:
                 if 1 <= number <= 31 and not self.has(end, Kind.MERIDIEM):
                     for year, after in self.year(end):
@@ -312,7 +320,7 @@ class _Parser:
         if self.has(at, Kind.THE, Kind.DAY_WORD):
             # "the twenty third" is no twentieth with something after it
             for number, end in [*self.ordinal(at + 1)] or self.number(at + 1):
-                if 1 <= number <= 31:
+                if 1 <= number <= 31 and not self.has(end, Kind.MERIDIEM):
                     yield Day(day=number), end
 
     def year(self, at: int) -> Rule[int | None]:
@@ -354,16 +362,18 @@ class _Parser:
             hour, minute, second = self.get(at, Kind.CLOCK)
             if hour < 24 and minute < 60 and (second or 0) < 60:
                 is_iso = second is not None or (self.has(at - 1, Kind.DATE) and "-" in self.tokens[at - 1].text)
-                yield Clock(hour, minute, second or 0, is_iso or self.is_literal(at, hour)), at + 1
+                end = at + 2 if self.get(at + 1, Kind.UNIT) == UNITS["hour"] else at + 1
+                yield Clock(hour, minute, second or 0, is_iso or self.is_literal(at, hour)), end
         if self.has(at, Kind.HOURS):
             hour, minute = self.get(at, Kind.HOURS)
             if hour <= 24 and (minute or 0) < 60:
                 clock = Clock(hour, minute or 0, literal=self.is_literal(at, hour))
                 yield from self.minutes_past(clock, at + 1)
-                yield clock, at + 1
+                named = minute is not None and self.get(at + 1, Kind.UNIT) == UNITS["minute"]
+                yield clock, at + 2 if named else at + 1
         if self.has(at, Kind.HALF):
             # "Half past seven", and the British "half seven".
-            for hour_clock, end in self.hour(self.past(at + 1, Kind.PAST)):
+            for hour_clock, end in self.hour(self.past(at + 1, Kind.HYPHEN, Kind.PAST)):
                 yield replace(hour_clock, minute=30), end
         for minutes, end in self.minutes(at):
             if self.has(end, Kind.PAST):
@@ -380,7 +390,12 @@ class _Parser:
                     yield _earlier(hour_clock, minutes), stop
             if self.has(at - 1, Kind.AT) and self.get(end, Kind.UNIT) == UNITS["hour"]:
                 yield hour_clock, end + 1
-            bare = self.has(at, Kind.NUMBER) and not self.has(at - 1, Kind.AT) and not self.has(end - 1, Kind.PART)
+            bare = (
+                self.has(at, Kind.NUMBER)
+                and not self.has(at, Kind.TO)
+                and not self.has(at - 1, Kind.AT)
+                and not self.has(end - 1, Kind.PART)
+            )
             yield replace(hour_clock, bare=bare), end
         number = self.get(at, Kind.NUMBER)
         if number is not None and len(text := self.tokens[at].text) in (3, 4) and text.isdigit():

@@ -140,7 +140,7 @@ PORTUGUESE = Vocabulary(
         Kind.OCLOCK: {True: "em ponto"},
         Kind.FROM: {True: "das, desde, entre, a partir de, a partir das"},
         Kind.BETWEEN: {True: "entre"},
-        Kind.TO: {True: "a, ao, à, às, aos, até, ate a, até às, até ao, até o, até as"},
+        Kind.TO: {True: "à uma, a, ao, à, às, aos, até, ate a, até às, até ao, até o, até as"},
         Kind.IN: {True: "em, daqui a, daqui, dentro de, daqui por, dali a"},
         Kind.FOR: {True: "por, durante, com duração de, cerca de"},
         Kind.ON: {True: "a partir de, a contar de"},
@@ -156,7 +156,7 @@ PORTUGUESE = Vocabulary(
         Kind.FILLER: {
             True: (
                 "a, o, as, os, ao, aos, em, no, na, nos, nas, de, da, do, das, dos, dia, pela, pelo, "
-                "pelas, para, para a, para as, para o, pra, pro, pras, por, por volta de, por volta das, "
+                "pelas, ainda, para, para a, para as, para o, pra, pro, pras, por, por volta de, por volta das, "
                 "lá, lá pelas, cerca de, cerca das, até, até a, até às, até ao, até o, a partir de, a "
                 "partir das, começando, começando às, começa, desde, entre, por favor, logo, mais ou "
                 "menos, aproximadamente, o dia todo, dia todo, dia inteiro, o dia inteiro, mais tarde, "

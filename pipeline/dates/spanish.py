@@ -151,16 +151,16 @@ SPANISH = Vocabulary(
         Kind.TOWARD: {True: "para, para la, para las, pa las"},
         Kind.MINUS: {True: "menos"},
         Kind.OCLOCK: {True: "en punto"},
-        Kind.FROM: {True: "desde, entre, del, de las, a partir de"},
+        Kind.FROM: {True: "desde, entre, del, de las, a partir, a partir de"},
         Kind.BETWEEN: {True: "entre"},
-        Kind.TO: {True: "a, al, hasta, hasta el, hasta la, hasta las"},
+        Kind.TO: {True: "a, al, hasta, hasta la, hasta las"},
         Kind.IN: {True: "en, dentro de, de aquí a"},
         Kind.FOR: {True: "por, durante, con duración de"},
-        Kind.ON: {True: "a partir de, a partir del, desde"},
+        Kind.ON: {True: "a partir, a partir de, desde"},
         Kind.AGO: {True: "atrás"},
         Kind.SINCE: {True: "hace"},
-        Kind.BEFORE: {True: "antes de, antes del"},
-        Kind.AFTER: {True: "después de, después del, tras, tras el"},
+        Kind.BEFORE: {True: "antes, antes de"},
+        Kind.AFTER: {True: "después, después de, tras"},
         Kind.NOW: {True: "ahora, ya, ahora mismo, ahorita, inmediatamente"},
         Kind.SOON: {True: "más tarde, luego, en un rato, al rato, más luego, después"},
         Kind.ARTICLE: {True: "un, una"},
@@ -169,11 +169,11 @@ SPANISH = Vocabulary(
         Kind.DAY_WORD: {True: "día, próximo día"},
         Kind.FILLER: {
             True: (
-                "a, al, el, la, las, los, de, del, de las, en, por, para, para el, para la, para las, "
-                "sobre, sobre las, hacia, hacia las, y pico, hasta, hasta el, hasta la, hasta las, a eso "
-                "de, alrededor de, cerca de, como, como a, más o menos, aproximadamente, a partir de, a "
-                "partir del, empezando, empezando a, empieza, desde, entre, por favor, todo el día, el día "
-                "entero, más tarde, luego, día, que es, unas, con, tipo, horario, lo"
+                "a, al, el, la, las, los, de, del, de las, en, por, para, para la, para las, "
+                "sobre, sobre las, hacia, hacia las, y pico, hasta, hasta la, hasta las, a eso "
+                "de, alrededor de, cerca de, como, como a, más o menos, aproximadamente, a partir, a "
+                "partir de, empezando, empezando a, empieza, desde, entre, por favor, todo el día, el día "
+                "entero, más tarde, luego, mismo, día, que es, unas, con, tipo, horario, lo"
             )
         },
     }
