@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,11 @@ class Asked:
 
     text: str
     now: datetime
-    tools: frozenset[str] | None = None  # that its right plan calls, lookups included, where that is known
+    golds: tuple[frozenset[str], ...] = ()  # the tools of each right plan, lookups included, where that is known
+
+    def found(self, names: Collection[str]) -> bool:
+        """Return whether all tools of one of its right plans are among these."""
+        return any(tools <= {*names} for tools in self.golds)
 
 
 def read(files: tuple[Path, ...], count: int | None) -> list[Asked]:
@@ -33,14 +38,18 @@ def read(files: tuple[Path, ...], count: int | None) -> list[Asked]:
 
         cases = [case for file in files for case in read_cases(file)]
         found = [
-            Asked(case.request.query, case.request.now or NOW, frozenset(step["tool"] for step in case.golds[0]))
+            Asked(
+                case.request.query,
+                case.request.now or NOW,
+                tuple(frozenset(step["tool"] for step in gold) for gold in case.golds),
+            )
             for case in cases
-            if case.golds[0]
+            if all(case.golds)
         ]
     else:
         seeds = [seed for seed in split(load_seeds())["test"] if seed.calls and not seed.tools]
         found = [
-            Asked(seed.as_written, NOW, frozenset(tool for tool, _ in seed.calls))
+            Asked(seed.as_written, NOW, (frozenset(tool for tool, _ in seed.calls),))
             for seed in seeds
             if seed.language == "en"
         ]

@@ -43,9 +43,9 @@ def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> list[dict[str, 
         return sorted(scores, key=lambda name: -scores[name])
 
     rankings = {"ours": ours, "cosine to the descriptions": cosine(tools, Embedder()), "BM25": bm25(tools)}
-    known = [(request, request.tools) for request in asked if request.tools]
+    known = [request for request in asked if request.golds]
     kept: dict[tuple[str, int | None], list[Kept]] = {}
-    for request, _ in known:
+    for request in known:
         for way, rank in rankings.items():
             ranked = rank(request.text)
             for k in KEPT:
@@ -58,13 +58,13 @@ def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> list[dict[str, 
     for (way, k), each in kept.items():
         prompts = [
             planner.prompt(PlanRequest(request.text, tools.only(shown)))
-            for (request, _), (shown, _) in zip(known, each, strict=True)
+            for request, (shown, _) in zip(known, each, strict=True)
         ]
         rows.append(
             {
                 "way": way,
                 "kept": k,
-                "found": mean(needed <= {*usable} for (_, needed), (_, usable) in zip(known, each, strict=True)),
+                "found": mean(request.found(usable) for request, (_, usable) in zip(known, each, strict=True)),
                 "tools": mean(len(shown) for shown, _ in each),
                 "tokens": mean(planner.count_tokens(prompt) for prompt in prompts),
             }

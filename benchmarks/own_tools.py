@@ -2,9 +2,9 @@
 
     python -m benchmarks.own_tools [FILE…] [--classifier FOLDER]
 
-`own_tools.jsonl`, beside this file, has 120 hand-written requests that need them, alone or beside built-in tools; nothing was trained on them. In
-the catalogue are these tools, the built-in ones and the hundred and fifty invented ones of the training seeds. Their specs have a description
-alone, or besides it one or two example requests: half of the file, while the other half is asked. FILEs are rows with gold plans, as `tinyagent eval` takes
+`own_tools.jsonl`, beside this file, has 120 hand-written requests that need them, alone or beside built-in tools; nothing was trained on them, and those
+are left out whose tool has the name of one that was. In the catalogue are these tools, the built-in ones and the hundred and fifty invented ones of the
+training seeds. Specs have a description alone, or besides it one or two example requests: half of the file, while the other half is asked. FILEs are rows with gold plans, as `tinyagent eval` takes
 them: what other people's tools cost there, where none is needed. Needs the extra `train`.
 """
 
@@ -19,6 +19,7 @@ import click
 from benchmarks.asked import read
 from benchmarks.figures import table
 from classifiers import ARTEFACT, ToolClassifier
+from classifiers.contrast import written_tools
 from index import ToolIndex
 from pipeline.config import Config, builtin_tools
 from pipeline.selection import SelectionOptions, Selector, clauses
@@ -41,11 +42,13 @@ FIRST = SelectionOptions().strangers
 def main(files: tuple[Path, ...], folder: Path) -> None:
     """Print how many of the needed tools are found, and how many others are offered."""
     real, classifier = builtin_tools(), ToolClassifier.load(folder, alpha=Config().selection.miss_rate)
-    seeds = load_seeds([REQUESTS])
-    others = {tool.name: tool for seed in [*seeds, *load_seeds()] for tool in seed.tools}
+    trained = load_seeds()
+    known = {tool.name for tool in written_tools()} | {tool.name for seed in trained for tool in seed.tools}
+    seeds = [seed for seed in load_seeds([REQUESTS]) if not {name for name, _ in seed.calls} & known]
+    others = {tool.name: tool for seed in [*trained, *seeds] for tool in seed.tools}
     bare = Catalogue([*real.values(), *others.values()])
     rows: list[tuple[object, ...]] = []
-    for told, parts in (("a description", [(bare, seeds)]), ("and one or two examples", _halves(bare, seeds))):
+    for told, parts in (("a description", [(bare, seeds)]), ("and one or two examples", _halves(bare, seeds, trained))):
         answers = [answer for tools, asked in parts for answer in _answers(tools, asked, real, classifier)]
         for label, beside in (("own tools alone", False), ("own and built-in tools", True)):
             near, found, offered = zip(*(answer[1:] for answer in answers if answer[0] == beside), strict=True)
@@ -81,11 +84,17 @@ def _answers(
         yield beside, needed <= near, needed <= chosen, len(chosen)
 
 
-def _halves(tools: Catalogue, seeds: Sequence[Seed]) -> list[tuple[Catalogue, list[Seed]]]:
-    """Return two catalogues: in each the tools have half of the requests for them as examples, and the other half is to be asked."""
+def _halves(tools: Catalogue, seeds: Sequence[Seed], trained: Sequence[Seed]) -> list[tuple[Catalogue, list[Seed]]]:
+    """Return two catalogues: in each the tools have half of the requests for them as examples, and the other half is to be asked.
+
+    Their rivals have examples too, of the training seeds.
+    """
     halves = []
     for half in (0, 1):
         texts: dict[str, list[str]] = {}
+        for seed in trained:
+            for name in {name for name, _ in seed.calls}:
+                texts.setdefault(name, []).append(seed.as_written)
         asked = []
         for at, seed in enumerate(seeds):
             if at % 2 == half:

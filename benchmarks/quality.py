@@ -3,7 +3,8 @@
     python -m benchmarks.quality dev.jsonl [--out quality.md]
 
 The tables of the TinyAgent paper (arXiv 2409.00608, tables 1 and 2), on the same rows in one run: success is that the plan's graph is
-right, `arguments` that every argument is right too. Needs the extra `train`, for the scoring.
+right, `arguments` that every argument is right too. Tokens and times are medians over the rows that got a plan; `no plan` is how many did
+not. Needs the extra `train`, for the scoring.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def main(files: tuple[Path, ...], out: Path | None) -> None:
         Variant("weights in Q4_0", PlannerConfig(weights="Q4_0")),
     ]
     lines = [
-        "| way | well-formed | tools | recall | success | arguments | prompt tokens | plan, ms |",
-        "|---|---|---|---|---|---|---|---|",
+        "| way | well-formed | tools | recall | success | arguments | no plan | prompt tokens | plan, ms |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     click.echo("\n".join(lines))
     for variant in variants:
@@ -65,11 +66,14 @@ def _row(variant: Variant, cases: list[Case]) -> str:
     evaluation = Evaluation(evaluate(cases, lambda: pipeline))
     pipeline.close()
     figures, lines = evaluation.figures, [outcome.line for outcome in evaluation.outcomes]
-    tokens = median(line.get("prompt_tokens", 0) for line in lines)
+    planned = [line for line in lines if "prompt_tokens" in line]
+    tokens, spent = (
+        f"{median(line[name] for line in planned):.0f}" if planned else "–" for name in ("prompt_tokens", "plan_ms")
+    )
     return (
         f"| {variant.name} | {figures.well_formed:.1%} | {figures.tools:.1f} | {figures.recall:.1%} "
-        f"| {figures.success:.1%} | {figures.arguments:.1%} | {tokens:.0f} "
-        f"| {median(line.get('plan_ms', 0) for line in lines):.0f} |"
+        f"| {figures.success:.1%} | {figures.arguments:.1%} | {len(lines) - len(planned)} "
+        f"| {tokens} | {spent} |"
     )
 
 

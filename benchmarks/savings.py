@@ -12,14 +12,13 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.asked import Asked
 from benchmarks.figures import Ratio, Summary, table
+from benchmarks.timing import FIRST, plan, read_others
 from pipeline.config import Config
-from pipeline.errors import TinyAgentError
-from pipeline.events import Wrote
 from pipeline.pipeline import Pipeline
 from pipeline.planners.cache import KeyValueCache
 from pipeline.planners.llama import LlamaPlanner
@@ -43,9 +42,15 @@ class Timed:
     prompt: int  # tokens
     reused: int  # of them, from the cache
     written: int  # tokens of the plan
-    prefill: float  # seconds, of reading the prompt; for ours without the first step's start
-    first_step: float  # seconds until the first step stands
-    plan: float  # seconds until the plan stands
+    prefill: float  # seconds from the selection on, of reading the prompt; for ours until the first token is written
+    first_step: float  # seconds from the selection until the first step stands
+    plan: float  # seconds from the selection until the plan stands
+    selecting: float = 0.0  # seconds, of the selection; none where all tools are offered
+
+    @property
+    def end_to_end(self) -> float:
+        """Seconds from the request to the plan."""
+        return self.selecting + self.plan
 
 
 def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[str, Any]:
@@ -56,27 +61,30 @@ def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[str, Any]:
     forced = _Forced(planner)
     times: dict[str, dict[str, list[Timed]]] = {"cold": defaultdict(list), "warm": defaultdict(list)}
     selecting, failed, passes = list[float](), 0, list[float]()
-    works: list[tuple[Asked, dict[str, str], str]] = []  # with TinyAgent's prompts and the right full plan
+    # With TinyAgent's prompts, the right full plan, and the seconds of the selection.
+    works: list[tuple[Asked, dict[str, str], str, float]] = []
     for request in asked:
-        selection = pipeline.select(request.text)
-        try:
-            plan = pipeline.plan(request.text, request.now)
-        except TinyAgentError:
+        pipeline.select(request.text)  # loads the classifier, and the index where one needs it
+    plan(pipeline, FIRST)
+    for request in asked:
+        read_others(pipeline)
+        taken = plan(pipeline, request)
+        tell()
+        if taken.planning is None:
             failed += 1
             continue
-        finally:
-            tell()
-        selecting.append(selection.milliseconds / 1000)
+        selecting.append(taken.selecting)
         passes.append(planner.counts.passes / max(1, planner.counts.written))
         prompts = {
             THEIRS_ALL: tinyagent(request.text, pipeline.tools, request.now),
-            THEIRS: tinyagent(request.text, pipeline.tools.only(selection.names), request.now),
+            THEIRS: tinyagent(request.text, pipeline.tools.only(taken.selection.names), request.now),
         }
-        works.append((request, prompts, plan.plan.text()))
+        works.append((request, prompts, taken.planning.plan.text(), taken.selecting))
     for state, way in itertools.product(("warm", "cold"), WAYS):  # a way at a time: the cache holds its own last prompt
-        for request, prompts, full in works:
+        for request, prompts, full, spent in works:
             if way in prompts:
                 timed = forced(prompts[way], full, way, cold=state == "cold")
+                timed = replace(timed, selecting=spent if way == THEIRS else 0.0)
             else:
                 offered = pipeline.tools if way == OURS_ALL else None
                 timed = _ours(pipeline, planner, request, offered, cold=state == "cold")
@@ -91,8 +99,8 @@ def measure(asked: Sequence[Asked], tell: Callable[[], None]) -> dict[str, Any]:
         "failed": failed,
         "selection_ms": Summary.of([1000 * seconds for seconds in selecting]),
         "passes_a_token": Summary.of(passes),
-        "ways": {state: {way: _summary(ways[way], selecting) for way in WAYS} for state, ways in times.items()},
-        "ratios": {state: _ratios(ways, selecting) for state, ways in times.items()},
+        "ways": {state: {way: _summary(ways[way]) for way in WAYS} for state, ways in times.items()},
+        "ratios": {state: _ratios(ways) for state, ways in times.items()},
         "prompt_share_of_theirs": Ratio.of(*([t.prompt for t in times["cold"][way]] for way in (OURS, THEIRS_ALL))),
     }
 
@@ -181,42 +189,28 @@ class _Forced:
 
 
 def _ours(pipeline: Pipeline, planner: LlamaPlanner, request: Asked, offered: Any, *, cold: bool) -> Timed:
+    read_others(pipeline)
     if cold:
         planner.forget()
-    first: list[float] = []
-    read: list[float] = []
-    selection = pipeline.select(request.text)
-    started = time.perf_counter()
-    try:
-        pipeline.plan(
-            request.text,
-            request.now,
-            offered=offered,
-            on_event=lambda event: read.append(time.perf_counter() - started) if isinstance(event, Wrote) else None,
-            on_beginning=lambda _: first.append(time.perf_counter() - started),
-        )
-    except TinyAgentError:
-        if offered is None:
-            raise
-    spent = time.perf_counter() - started - (selection.milliseconds / 1000 if offered is None else 0)
+    taken = plan(pipeline, request, offered=offered)
+    if taken.error and offered is None:
+        raise taken.error  # there was a plan before
     counts = planner.counts
     return Timed(
-        counts.prompt, counts.reused, counts.written, read[0] if read else spent, first[0] if first else spent, spent
+        counts.prompt, counts.reused, counts.written, taken.read, taken.first_step, taken.plan, taken.selecting
     )
 
 
-def _summary(timed: Sequence[Timed], selecting: Sequence[float]) -> dict[str, Summary]:
-    names = Timed.__dataclass_fields__
-    found = {name: Summary.of([getattr(each, name) for each in timed]) for name in names}
-    found["end_to_end"] = Summary.of([each.plan + spent for each, spent in zip(timed, selecting, strict=True)])
-    return found
+def _summary(timed: Sequence[Timed]) -> dict[str, Summary]:
+    names = (*Timed.__dataclass_fields__, "end_to_end")
+    return {name: Summary.of([getattr(each, name) for each in timed]) for name in names}
 
 
-def _ratios(ways: dict[str, list[Timed]], selecting: Sequence[float]) -> dict[str, Ratio]:
+def _ratios(ways: dict[str, list[Timed]]) -> dict[str, Ratio]:
     def plans(way: str) -> list[float]:
         return [each.plan for each in ways[way]]
 
-    whole = [each.plan + spent for each, spent in zip(ways[OURS], selecting, strict=True)]
+    whole = [each.end_to_end for each in ways[OURS]]
     return {
         "plan, ours selected to TinyAgent's all": Ratio.of(plans(OURS), plans(THEIRS_ALL)),
         "the same, with the time of selection": Ratio.of(whole, plans(THEIRS_ALL)),

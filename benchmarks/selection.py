@@ -3,10 +3,11 @@
     python -m benchmarks.selection dev.jsonl [--rows 20000] [--classifier FOLDER]
 
 Each way is asked for the tools of every row: of the evaluation files, and of seeds that no training saw. "All found" is the share of the
-rows in scope with every tool of the plan selected, lookups included; "tools" is how many are selected for one on average;
+rows in scope with every tool of a right plan selected, lookups included; "tools" is how many are selected for one on average;
 "refused" is the share of them with none; "nothing" is the share of the rows out of scope with none selected. A second table says by
-which route ours decided. Baselines that learn are trained on rows that the classifier's training makes of the same seeds, and get
-their threshold by the same calibration. With a classifier that was trained without some tools, a third table says how those are found.
+which route ours decided on the rows in scope. Baselines that learn are trained on rows that the classifier's training makes of the same
+seeds, and get their threshold by the same calibration. With a classifier that was trained without some tools, a third table says how
+those are found.
 Needs the extra `train`.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -41,11 +42,20 @@ Select = Callable[[str], Iterable[str]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request and the tools of its plan, lookups included."""
+    """A request and the tools of each right plan for it, lookups included."""
 
     text: str
-    tools: frozenset[str]
+    golds: tuple[frozenset[str], ...]
     english: bool = True
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether it needs a tool."""
+        return all(self.golds)
+
+    def found(self, names: Collection[str]) -> bool:
+        """Return whether all tools of one of its right plans are among these."""
+        return any(tools <= {*names} for tools in self.golds)
 
 
 @click.command()
@@ -96,12 +106,12 @@ def main(files: tuple[Path, ...], rows: int, folder: Path) -> None:
 
 def _asked(file: Path) -> Iterable[Asked]:
     for case in read_cases(file):
-        needed = frozenset(step["tool"] for step in case.golds[0])
-        yield Asked(case.request.query, needed, not {"pt", "es"} & set(case.tags))
+        golds = tuple(frozenset(step["tool"] for step in gold) for gold in case.golds)
+        yield Asked(case.request.query, golds, not {"pt", "es"} & set(case.tags))
 
 
 def _row(row: Row) -> Asked:
-    return Asked(row.text, _needed(row), row.language == "en")
+    return Asked(row.text, (_needed(row),), row.language == "en")
 
 
 def _needed(row: Row) -> frozenset[str]:
@@ -115,8 +125,8 @@ def _report(name: str, select: Select, sets: dict[str, list[Asked]]) -> None:
             started = time.perf_counter()
             selected = set(select(row.text))
             times.append(time.perf_counter() - started)
-            if row.tools:
-                found.append(row.tools <= selected)
+            if row.in_scope:
+                found.append(row.found(selected))
                 counts.append(len(selected))
             else:
                 nothing.append(not selected)
@@ -127,15 +137,16 @@ def _report(name: str, select: Select, sets: dict[str, list[Asked]]) -> None:
 
 
 def _report_routes(selector: Selector, sets: dict[str, list[Asked]]) -> None:
-    click.echo("\n| rows | route | share of the rows | all found | tools |\n|---|---|---|---|---|")
+    click.echo("\n| rows in scope | route | share of them | all found | tools |\n|---|---|---|---|---|")
     for label, rows in sets.items():
+        asked = [row for row in rows if row.in_scope]
         by_route: dict[Route, list[tuple[bool, int]]] = defaultdict(list)
-        for row in rows:
+        for row in asked:
             selection = selector.select(row.text)
-            by_route[selection.route].append((row.tools <= set(selection.names), len(selection.names)))
+            by_route[selection.route].append((row.found(selection.names), len(selection.names)))
         for route, told in sorted(by_route.items()):
             found, counts = zip(*told, strict=True)
-            click.echo(f"| {label} | {route} | {len(told) / len(rows):.1%} | {mean(found):.1%} | {mean(counts):.2f} |")
+            click.echo(f"| {label} | {route} | {len(told) / len(asked):.1%} | {mean(found):.1%} | {mean(counts):.2f} |")
 
 
 def _report_unknown(selector: Selector, index: ToolIndex, unknown: Sequence[str], sets: dict[str, list[Asked]]) -> None:
@@ -143,7 +154,7 @@ def _report_unknown(selector: Selector, index: ToolIndex, unknown: Sequence[str]
     first = SelectionOptions().strangers
     click.echo(f"\n| tool | rows | needing it | in the first {first} for a clause | selected |\n|---|---|---|---|---|")
     for name, (label, rows) in itertools.product(unknown, sets.items()):
-        asked = [row.text for row in rows if name in row.tools]
+        asked = [row.text for row in rows if all(name in tools for tools in row.golds)]
         if not asked:
             continue
         near = [any(name in _first(scores, first) for scores in index.search(text, clauses(text))) for text in asked]

@@ -2,7 +2,7 @@
 
 `fit_scaling` finds a temperature and a shift for each label; the shift of a tool is its own threshold, since one threshold
 then serves all. `scores` says of each held-out request
-how low the threshold must be for all its tools to be selected, and `threshold` takes from these scores the
+how low the threshold must be for all its tools to be selected, the refused ones counted in, and `threshold` takes from these scores the
 highest one that still bounds the miss rate. `measure` counts what a threshold does. Knows nothing of models
 and texts: arrays in, numbers out.
 
@@ -51,7 +51,7 @@ class Metrics:
     refused: float  # share of the requests in scope with nothing selected
     out_of_scope: int
     nothing: float  # share of the requests out of scope with nothing selected
-    calibration_error: float  # expected calibration error over all (request, tool) pairs
+    calibration_error: float  # expected calibration error over all (request, label) pairs of which the truth is known
 
 
 def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scaling:
@@ -87,13 +87,28 @@ def fit_scaling(logits: NDArray[np.float32], needed: NDArray[np.bool_]) -> Scali
     return Scaling(tuple(map(float, temperatures)), tuple(map(float, found[1 + labels :])))
 
 
-def scores(probabilities: NDArray[np.float64], needed: NDArray[np.bool_]) -> list[float]:
-    """Return for each request that needs a tool the lowest probability of one it needs, in ascending order.
+def scores(
+    probabilities: NDArray[np.float64],
+    needed: NDArray[np.bool_],
+    nothing_below: float = 0.0,
+    *,
+    tools: int | None = None,
+) -> list[float]:
+    """Return for each request in scope the lowest probability of what it needs, in ascending order.
 
-    All its tools are selected just when the threshold is not above this score.
+    All that it needs is selected just when the threshold is not above this score. A refused request has 0: it lacks its tools at
+    any threshold but 0, where nothing is refused. That at `nothing_below` itself counts as refused too, for that bound is its own
+    probability: so `threshold` of these scores keeps its promise for a new request, although both bounds come from the same ones.
+
+    Args:
+        probabilities: Shape (requests, labels).
+        needed: Of the same shape.
+        nothing_below: What the likeliest tool must reach for a request not to be refused.
+        tools: How many of the labels, the first ones, are tools; the others are lookups. None is all.
     """
     lowest = np.where(needed, probabilities, np.inf).min(1)
-    return sorted(float(score) for score in lowest[needed.any(1)])
+    refused = probabilities[:, :tools].max(1) <= nothing_below
+    return sorted(float(score) for score in np.where(refused, 0.0, lowest)[needed[:, :tools].any(1)])
 
 
 def threshold(ascending: Sequence[float], alpha: float) -> float:
@@ -122,6 +137,7 @@ def measure(
     nothing_below: float = 0.0,
     *,
     tools: int | None = None,
+    known: NDArray[np.bool_] | None = None,
 ) -> Metrics:
     """Count what selecting everything with a probability of `at` or more gives.
 
@@ -129,11 +145,15 @@ def measure(
         probabilities: Shape (requests, labels).
         needed: Of the same shape.
         at: The threshold.
-        nothing_below: Where no tool's probability reaches it, nothing is selected.
+        nothing_below: Where no tool's probability reaches it, nothing is selected; at a threshold of 0 all is, in any case.
         tools: How many of the labels, the first ones, are tools; the others are lookups. None is all.
+        known: Whether `needed` is known, of the same shape. What is not is neither missed nor part of the calibration error. None is
+            all.
     """
     best = probabilities[:, :tools].max(1, keepdims=True)
-    selected: NDArray[np.bool_] = (probabilities >= at) & (best >= nothing_below)
+    sure = np.ones_like(needed) if known is None else known
+    needed = needed & sure
+    selected: NDArray[np.bool_] = (probabilities >= at) & ((best >= nothing_below) | (at <= 0))
     in_scope: NDArray[np.bool_] = np.any(needed[:, :tools], axis=1)
     missed: NDArray[np.bool_] = np.any(needed & ~selected, axis=1)
     empty: NDArray[np.bool_] = ~np.any(selected, axis=1)
@@ -144,7 +164,7 @@ def measure(
         refused=_mean(empty[in_scope]),
         out_of_scope=int((~in_scope).sum()),
         nothing=_mean(empty[~in_scope]),
-        calibration_error=_calibration_error(probabilities.ravel(), needed.ravel()),
+        calibration_error=_calibration_error(probabilities[sure], needed[sure]),
     )
 
 

@@ -40,7 +40,7 @@ class Evaluation:
     """How a model's logits are to be read, and what comes of it."""
 
     scaling: Scaling
-    scores: list[float]  # of the calibration requests, from which the threshold for any miss rate follows
+    scores: list[float]  # of the calibration requests, 0 for the refused; the threshold for any miss rate follows
     alpha: float
     threshold: float
     nothing_below: float  # with no probability above it, a request is taken to be out of scope
@@ -103,8 +103,8 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], *, alpha: f
         predict: The model.
         rows: Held-out rows.
         labels: What the logits stand for, in their order: tools, then lookups.
-        alpha: The share of requests in scope that may lack a needed tool.
-        refusals: The share of them for which nothing at all may be selected.
+        alpha: The share of requests in scope that may lack a needed tool, the refused ones among them.
+        refusals: The share of them for which nothing at all may be selected; less than `alpha`, or everything is selected.
     """
 
     def run(group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -113,14 +113,15 @@ def evaluate(predict: Predict, rows: HeldOut, labels: Sequence[str], *, alpha: f
     scaling = fit_scaling(*run(rows.tune))
     logits, needed = run(rows.calibrate)
     probabilities = scaling(logits)
-    ascending = scores(probabilities, needed)
-    at = threshold(ascending, alpha)
     tools = sum(not label.startswith(IMPLIED) for label in labels)  # it is these that a request is in scope for
     nothing_below = threshold(best_scores(probabilities[:, :tools], needed[:, :tools]), refusals)
+    ascending = scores(probabilities, needed, nothing_below, tools=tools)
+    at = threshold(ascending, alpha)
     metrics = {}
     for name, group in rows.test.items():
         logits, needed = run(group)
-        metrics[name] = measure(scaling(logits), needed, at, nothing_below, tools=tools)
+        sure = known(group, labels)
+        metrics[name] = measure(scaling(logits), needed, at, nothing_below, tools=tools, known=sure)
     return Evaluation(scaling, ascending, alpha, at, nothing_below, metrics)
 
 

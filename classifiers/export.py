@@ -177,7 +177,7 @@ lookups its plan will imply; gives its sentence embedding in the same pass.
 - **Calibration**: threshold {evaluation.threshold:.4f} for a miss rate of {evaluation.alpha:.1%}, by conformal risk control
   on {len(evaluation.scores)} requests of {_listed(training["calibration_pens"])}, which training never saw; temperatures of
   {min(evaluation.scaling.temperatures):.2f} to {max(evaluation.scaling.temperatures):.2f}, and a shift for each label. The bound holds
-  for requests like these.
+  for requests like these, and counts those for which no tool reaches {evaluation.nothing_below:.4f}, which get none.
 - **Speed**: {milliseconds:.1f} ms a request (median, one thread, tokenisation included, on the machine of the export).
 - **Parity**: logits of the float export within {parity["onnx_logits_apart"]:.0e} of torch; int8 moves a probability by
   {parity["int8_probabilities_moved"]:.4f} on average, the embedding to a cosine of {parity["int8_embedding_cosine"]:.4f}.
@@ -190,7 +190,7 @@ request at a time:
 {evaluation.table()}
 
 "Refused" is a request in scope for which nothing is selected. ECE is the expected calibration error over all pairs
-of request and tool.
+of request and label of which the truth is known: of public corpora the tools are, the lookups mostly not.
 
 ## Data
 

@@ -87,7 +87,7 @@ class ToolClassifier:
         self.scaling = Scaling(tuple(facts["temperatures"]), tuple(facts["shifts"]))
         self.alpha: float = facts["alpha"]  # the miss rate that `threshold` is for
         self.threshold: float = facts["threshold"]  # tools and lookups are selected from this probability on
-        self.nothing_below: float = facts["nothing_below"]  # with no probability above it, no tool is needed
+        self.nothing_below: float = facts["nothing_below"]  # below it all, no tool is needed (unless `threshold` is 0)
         self.encoder: str = facts["encoder"]["sha256"]  # of the model: embeddings of another cannot be compared
         self._scores: list[float] = facts["calibration_scores"]
         self._words = frozenset(facts["words"])
@@ -162,7 +162,9 @@ class ToolClassifier:
         return np.stack([reading.embedding(), *map(reading.embedding, parts)])
 
     def threshold_at(self, alpha: float) -> float:
-        """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool.
+        """Return the threshold for another miss rate: the share of requests in scope that may lack a needed tool, the refused included.
+
+        It is 0 for a rate that refusals alone would exceed: then every tool is selected, and nothing is to be refused.
 
         Raises:
             ClassifierError: `alpha` is not between 0 and 1.

@@ -108,7 +108,12 @@ def _decoded(name: str, container: Any, seconds: float) -> Iterator[Block]:
             unreadable += 1
             continue
         for frame in frames:
-            new = resampled(frame)
+            try:
+                new = resampled(frame)
+            except ValueError as error:  # its rate or its channels are others from here on
+                raise AudioError(
+                    f"{name} changes its kind of sound midway", fix="record it again, or give its parts"
+                ) from error
             held, decoded = held + new, decoded + new
         while held >= size:
             samples = np.concatenate(waiting)

@@ -83,14 +83,14 @@ def planned(pipeline: Pipeline, request: Request, offered: Collection[str] | Non
 
 
 def summary(planning: Planning) -> dict[str, Any]:
-    """Return a planning as a JSON object."""
+    """Return a planning as a JSON object; its tools are those that were selected, also where they gave no plan and all were offered."""
     return {
-        "tools": list(planning.selection.names),
-        "route": planning.selection.route,
+        "tools": list(planning.selected.names),
+        "route": planning.selected.route,
         "plan": planning.plan.text(),
         "prompt_tokens": planning.prompt_tokens,
         "full_prompt_tokens": planning.full_prompt_tokens,
-        "retrieval_ms": round(planning.selection.milliseconds, 2),
+        "retrieval_ms": round(planning.selected.milliseconds, 2),
         "plan_ms": round(planning.milliseconds, 2),
     }
 

@@ -146,11 +146,11 @@ def _accept(files: list[Path]) -> int:
 def _write(path: Path, text: str, defined: Definition, *, new: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        accepted_path(path).write_text(kept(defined), encoding="utf-8")
         if new:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
-        else:
+        accepted_path(path).write_text(kept(defined), encoding="utf-8")
+        if not new:
             replaced = path.with_suffix(".tmp")
             replaced.write_text(text, encoding="utf-8")
             os.replace(replaced, path)

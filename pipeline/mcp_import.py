@@ -9,6 +9,7 @@ stands beside the spec, in `NAME.mcp.json`, and its digest in the spec: a server
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -72,11 +73,11 @@ def spec_of(defined: Definition, command: tuple[str, ...], app: str, name: str) 
 
 
 def free_name(defined: Definition, app: str, taken: Collection[str]) -> str:
-    """Return what to call a tool: as the server does, as far as names here allow, and after its app where that is taken."""
+    """Return what to call a tool: as the server does, as far as names here allow; after its app, and numbered, where that is taken."""
     plain = _named(defined.name, "tool")
-    if plain not in taken and plain != "join":
-        return plain
-    return _named(f"{app}_{plain}", plain)
+    longer = _named(f"{app}_{plain}", plain)
+    names = itertools.chain((plain, longer), (f"{longer[:60]}_{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken and name != "join")
 
 
 def app_name(text: str) -> str:
@@ -95,8 +96,9 @@ def _named(text: str, otherwise: str) -> str:
 
 def _parameters(defined: Definition) -> tuple[list[dict[str, Any]], list[str]]:
     schema = defined.input_schema
-    properties = schema.get("properties", {})
-    needed = schema.get("required", [])
+    properties, needed = schema.get("properties") or {}, schema.get("required") or []
+    if not isinstance(properties, dict) or not isinstance(needed, list):
+        raise ImportFailure(f"{defined.name}: what the server says of its parameters is no JSON Schema")
     found: list[dict[str, Any]] = []
     left_out: list[str] = []
     # A signature has the needed ones first.
@@ -134,7 +136,8 @@ def _resolved(declared: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
             return {}
         beside = {key: value for key, value in declared.items() if key in ("description", "title", "default")}
         reference = declared.get("$ref")
-        several = [one for one in declared.get("anyOf") or declared.get("oneOf") or () if one != {"type": "null"}]
+        options = declared.get("anyOf") or declared.get("oneOf")
+        several = [one for one in options if one != {"type": "null"}] if isinstance(options, list) else []
         if isinstance(reference, str) and reference.startswith("#/"):
             target: Any = schema
             for part in reference[2:].split("/"):
@@ -151,18 +154,18 @@ def _resolved(declared: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     return dict(declared)
 
 
-def _kind(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a schema as `type`, and `choices` of an enum; None if no type of ours fits."""
+def _kind(declared: Mapping[str, Any], schema: Mapping[str, Any], *, item: bool = False) -> dict[str, Any] | None:
+    """Return a schema as `type`, and `choices` of an enum; None if no type of ours fits, and for an item of a list that is no single one."""
     choices = declared.get("enum") or ([declared["const"]] if "const" in declared else None)
     if choices is not None:
-        texts = all(isinstance(choice, str) and choice for choice in choices)
+        texts = isinstance(choices, list) and all(isinstance(choice, str) and choice for choice in choices)
+        if item:
+            return None
         return {"type": "enum", "choices": list(choices)} if texts else None
     kind = declared.get("type")
     if kind == "array":
-        items = _kind(_resolved(declared.get("items"), schema), schema)
-        if items is None or items["type"] == "enum" or items["type"].startswith("list"):
-            return None
-        return {"type": f"list[{items['type']}]"}
+        items = None if item else _kind(_resolved(declared.get("items"), schema), schema, item=True)
+        return {"type": f"list[{items['type']}]"} if items else None
     if kind == "string":
         return {"type": str(_FORMATS.get(str(declared.get("format")), Type.STRING))}
     return {"type": str(_KINDS[kind])} if isinstance(kind, str) and kind in _KINDS else None

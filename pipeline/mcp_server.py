@@ -42,6 +42,7 @@ from pipeline.effects import EXPIRY_S, Approval, Proposal, Unanswered, Verdict, 
 from pipeline.errors import TinyAgentError
 from pipeline.events import Event, Finished, Planned, Replanning, Selected, Started
 from pipeline.pipeline import Pipeline, Result
+from pipeline.service.wire import Now
 from pipeline.terminal import visible
 
 HANDSHAKE_UNTIL = "2025-11-25"  # the last version in which a server sends requests of its own
@@ -79,12 +80,14 @@ class Question:
 class Run:
     """A run that goes on beside the calls that begin it and answer it."""
 
+    forget: Callable[[Run], None]  # called when it was left and has ended
     task: asyncio.Task[Result] | None = None
     news: asyncio.Queue[Event | Question | None] = field(default_factory=asyncio.Queue)  # None is its end
     open: Question | None = None  # that a client holds
     name: str = ""  # of the open question, which only whoever was asked knows
     told: int = 0  # events
     expiry: asyncio.TimerHandle | None = None
+    left: bool = False  # its client did not come back in time, and nobody is asked any more
 
     async def approve(self, proposal: Proposal, /) -> Approval | None:
         """Ask about a call: only a plain yes is one."""
@@ -101,6 +104,8 @@ class Run:
         return chosen if isinstance(chosen, str) and chosen in candidates else None
 
     async def _ask(self, message: str, answer: dict[str, Any]) -> ElicitResult | None:
+        if self.left:
+            return None
         schema = {"type": "object", "properties": {KEY: answer}, "required": [KEY]}
         question = Question(message, schema, asyncio.get_running_loop().create_future())
         self.news.put_nowait(question)
@@ -109,8 +114,24 @@ class Run:
     def hand_out(self, question: Question) -> str:
         """Let a client go with a question, for a while, and return its name."""
         self.open, self.name = question, secrets.token_urlsafe(16)
-        self.expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self.give, None)
+        self.expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self.leave)
         return self.name
+
+    def leave(self) -> None:
+        """Let it come to its end without a client, which did not come back in time."""
+        assert self.task is not None
+        self.left = True
+        self.give(None)
+        while not self.news.empty():
+            news = self.news.get_nowait()
+            if isinstance(news, Question) and not news.answer.done():
+                news.answer.set_result(None)
+        self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Result]) -> None:
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it
+        self.forget(self)
 
     def give(self, said: ElicitResult | None) -> None:
         """Answer the open question."""
@@ -169,14 +190,12 @@ def make_server(pipeline: Pipeline) -> MCPServer[Any]:
         return await _answered(lambda: _selected(pipeline, request))
 
     @server.tool(annotations=reads)
-    async def plan(request: str, now: datetime | None = None) -> CallToolResult:
+    async def plan(request: str, now: Now = None) -> CallToolResult:
         """Show the plan for a request in plain words: the calls and their arguments. Does nothing."""
         return await _answered(lambda: _planned(pipeline, request, now))
 
     @server.tool(annotations=acts)
-    async def run(
-        request: str, ctx: Context[Any, Any], now: datetime | None = None
-    ) -> CallToolResult | InputRequiredResult:
+    async def run(request: str, ctx: Context[Any, Any], now: Now = None) -> CallToolResult | InputRequiredResult:
         """Do what a request in plain words asks: plan it, ask the user before each write and send, run it, and say what came of it.
 
         Call it once for each request of the user's.
@@ -227,7 +246,7 @@ class _Runs:
             said = (ctx.input_responses or {}).get(KEY)
             run.give(said if isinstance(said, ElicitResult) else None)
         else:
-            run = Run()
+            run = Run(self._runs.discard)
             self._runs.add(run)
             run.task = asyncio.create_task(self._run(run, request, now, can_answer=_can_answer(ctx)))
         waits = False
@@ -245,7 +264,7 @@ class _Runs:
         try:
             return await self._pipeline.arun(
                 request,
-                now.replace(tzinfo=None) if now else None,
+                now,
                 approve=run.approve if can_answer else decline_all,
                 choose=run.choose if can_answer else None,
                 on_event=run.news.put_nowait,
@@ -313,7 +332,7 @@ def _selected(pipeline: Pipeline, request: str) -> tuple[str, dict[str, Any]]:
 
 
 def _planned(pipeline: Pipeline, request: str, now: datetime | None) -> tuple[str, dict[str, Any]]:
-    planning = pipeline.plan(request, now.replace(tzinfo=None) if now else None)
+    planning = pipeline.plan(request, now)
     return planning.plan.text(), summary(planning)
 
 

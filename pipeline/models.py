@@ -377,7 +377,7 @@ def _difference(path: Path, model: Model) -> str:
     size = path.stat().st_size
     if model.size not in (None, size):
         return f"it has {size:,} bytes, not {model.size:,}"
-    if model.sha256 is not None and (found := _remembered_sha256(path)) != model.sha256:
+    if model.sha256 is not None and (found := remembered_sha256(path)) != model.sha256:
         return f"its sha256 is {found}, not {model.sha256}"
     return ""
 
@@ -447,7 +447,7 @@ def _configured(name: str, entry: Mapping[str, Any]) -> Model:
     return Model(name, entry.get("description", ""), entry.get("licence", "not stated"), None, sha256, source)
 
 
-def _remembered_sha256(path: Path) -> str:
+def remembered_sha256(path: Path) -> str:
     """Return the file's SHA-256 in hexadecimal, from memory if the file has not changed since."""
     memory = models_dir() / "verified.json"
     key, status = str(path.absolute()), path.stat()

@@ -74,12 +74,13 @@ class RequestError(TinyAgentError):
 class Planning:
     """What came of planning a request."""
 
-    selection: Selection
+    selection: Selection  # of the tools that were offered
     surface: str  # what the planner wrote
     plan: Plan  # the full plan
     prompt_tokens: int
     full_prompt_tokens: int  # of the same prompt with all tools
-    milliseconds: float  # from the prompt to the full plan
+    milliseconds: float  # from the prompt to the full plan, an earlier attempt that gave none included
+    selected: Selection  # what the selector chose; all tools are offered where that gave no plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +190,13 @@ class Pipeline:
         with self._loading():
             selection = self.select(request) if offered is None else Selection.given(offered, self.tools)
         on_event(Selected(selection))
+        started = time.perf_counter()
         try:
             return self._plan(request, now, selection, on_event=on_event, on_beginning=on_beginning)
         except (PlanError, ElaborationError) as error:
             on_event(Replanning(str(error)))
-            return self._replan(request, now, str(error), on_event)
+            again = self._replan(request, now, str(error), on_event)
+            return replace(again, milliseconds=(time.perf_counter() - started) * 1000, selected=selection)
 
     async def aplan(
         self,
@@ -526,6 +529,7 @@ class Pipeline:
             prompt_tokens=self.planner.count_tokens(self.planner.prompt(asked)),
             full_prompt_tokens=self._full_prompt_tokens(asked),
             milliseconds=milliseconds,
+            selected=selection,
         )
 
     def _full_prompt_tokens(self, asked: PlanRequest) -> int:

@@ -112,7 +112,7 @@ class Classifier(Protocol):
 
     @property
     def nothing_below(self) -> float:
-        """With no probability above this, a request needs none of the tools."""
+        """With no probability above this, a request needs none of the tools; it says nothing where the threshold is 0."""
         ...
 
     def __call__(self, text: str) -> Classification:
@@ -193,7 +193,7 @@ class Selector:
         lookups = {name: max(classification.lookups[name] for classification in said) for name in said[0].lookups}
         threshold = self._classifier.threshold
         best = max((p for classification in said for p in classification.probabilities.values()), default=0.0)
-        nothing = best < self._classifier.nothing_below
+        nothing = threshold > 0 and best < self._classifier.nothing_below  # at 0, it promises that no tool is missed
         chosen = set() if nothing else {name for name in known if scores[name] >= threshold}
         if not nothing and not chosen:
             return None

@@ -142,7 +142,7 @@ class Transcriber:
             audio: A file, what is in one, or samples as `pipeline.audio` gives them.
             language: ISO 639-1; that of the settings, or else the one that is heard.
             hints: Names and other words that may occur, those that count most first.
-            on_progress: Told the seconds that are transcribed, and of how many where that is known.
+            on_progress: Told the seconds that are transcribed, and of how many where that is known. What it raises ends the work.
 
         Raises:
             AudioError: The recording cannot be read.

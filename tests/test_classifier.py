@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from classifiers import ARTEFACT, ClassifierError, ToolClassifier
-from classifiers.calibration import Scaling, fit_scaling, measure, scores, threshold
+from classifiers.calibration import Scaling, best_scores, fit_scaling, measure, scores, threshold
 from pipeline.config import builtin_tools
 from pipeline.errors import TinyAgentError
 
@@ -45,6 +45,35 @@ def test_the_miss_rate_is_bounded_for_a_request_that_calibration_did_not_see(val
     """Each of n + 1 exchangeable requests in turn is the unseen one: on average it misses at most alpha."""
     missed = [values[i] < threshold(sorted(values[:i] + values[i + 1 :]), alpha) for i in range(len(values))]
     assert np.mean(missed) <= alpha + 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(0.01, 1)),
+    st.floats(0.02, 0.9),
+    st.floats(0.02, 0.9),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_miss_rate_is_bounded_with_those_that_are_refused(probabilities, alpha, refusals, seed):
+    """As above, of two tools and a lookup, where a request without a likely tool is refused."""
+    needed = np.random.default_rng(seed).random(probabilities.shape) < 0.5
+    needed[~needed[:, :2].any(1), 0] = True
+    missed = []
+    for i in range(len(needed)):
+        seen, truth = np.delete(probabilities, i, 0), np.delete(needed, i, 0)
+        nothing_below = threshold(best_scores(seen[:, :2], truth[:, :2]), refusals)
+        at = threshold(scores(seen, truth, nothing_below, tools=2), alpha)
+        found = measure(probabilities[i : i + 1], needed[i : i + 1], at, nothing_below, tools=2)
+        missed.append(1 - found.recall_all)
+    assert np.mean(missed) <= alpha + 1e-9
+
+
+def test_a_refused_request_lacks_its_tools_at_any_threshold_but_0():
+    probabilities = np.array([[0.05, 0.9], [0.2, 0.8], [0.1, 0.7], [0.01, 0.01]])  # a tool and a lookup
+    needed = np.array([[True, True], [True, False], [True, True], [False, True]])
+    assert scores(probabilities, needed, 0.1, tools=1) == [0, 0, 0.2]  # the one at the bound counts too
+    assert measure(probabilities, needed, 0.01, 0.1, tools=1).recall_all == pytest.approx(2 / 3)
+    assert measure(probabilities, needed, 0.0, 0.1, tools=1).recall_all == 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -89,6 +118,24 @@ def test_metrics_count_requests_not_tools():
     assert found.tools == pytest.approx(1.0)
     assert found.refused == pytest.approx(1 / 3)
     assert found.nothing == pytest.approx(1 / 2)
+
+
+def test_what_is_unknown_is_not_measured():
+    pytest.importorskip("faker", reason="rows are made with faker (extra `train`)")
+    from classifiers.data import Row
+    from classifiers.evaluation import HeldOut, evaluate
+
+    labels = ("send_sms", "implied:get_phone_number")
+    sure = [Row("text Omar", frozenset({"send_sms"}), "pen", lookups=frozenset({"get_phone_number"}))] * 60
+    sure += [Row("what is jazz", frozenset(), "pen")] * 60
+    corpus = [Row("text Omar", frozenset({"send_sms"}), "corpus", lookups=None)] * 60  # whether by name is unknown
+
+    def predict(texts):
+        return np.array([[9, 9] if "Omar" in text else [-9, -9] for text in texts], np.float32)
+
+    found = evaluate(predict, HeldOut(sure, sure, {"sure": sure, "corpus": corpus}), labels, alpha=0.1, refusals=0.05)
+    assert found.metrics["corpus"].recall_all == 1
+    assert found.metrics["corpus"].calibration_error < 0.05  # of the lookup, which it says is sure, nothing is known
 
 
 def test_probabilities_of_extreme_logits_are_finite():

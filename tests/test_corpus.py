@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.spec import Catalogue
 pytest.importorskip("faker")
 pytest.importorskip("datasketch")
 
-from training.checks import Likeness, violations
+from training.checks import NEAR, Avoided, Likeness, triples, violations
 from training.corpus import Collected, check, collect, generate
 from training.examples import CorpusError, Example, Offer, read, write
 
@@ -64,6 +65,49 @@ def test_likeness_is_of_words_not_of_case_accents_or_punctuation() -> None:
     assert likeness.add("Remind me to feed the cat in the garden tomorrow at nine") is None
     assert likeness.add("hi") is None
     assert likeness.add("Hi!") == "hi"
+
+
+def test_hardly_a_near_duplicate_is_missed_at_the_threshold_itself() -> None:
+    rng, likeness, found = random.Random(0), Likeness(), 0
+    for _ in range(300):
+        words = [f"w{rng.randrange(10**6)}" for _ in range(29)]
+        one, other = " ".join(words), " ".join([*words[:14], "another", *words[15:]])
+        assert len(triples(one) & triples(other)) == NEAR * len(triples(one) | triples(other))
+        assert likeness.add(one) is None
+        found += likeness.add(other) == one
+    assert found >= 0.96 * 300
+
+
+def test_every_request_to_be_avoided_is_remembered() -> None:
+    words = "remind me to water the ferns in the hall tomorrow at nine and then call my old mother".split()
+    one, other, another = (" ".join(words[begin : begin + 12]) for begin in (0, 3, 6))
+    assert Avoided([one]).find(other) == one  # which is no reason to forget it:
+    assert Avoided([one]).find(another) is None
+    assert Avoided([one, other]).find(another) == other
+
+
+def test_no_request_to_be_avoided_is_missed_at_the_threshold_itself() -> None:
+    rng = random.Random(0)
+    pairs = []
+    for _ in range(300):
+        words = [f"w{rng.randrange(10**6)}" for _ in range(11)]  # nine triples; one changed word leaves six of them
+        pairs.append((" ".join(words), " ".join([*words[:2], "another", *words[3:]])))
+        assert len(triples(pairs[-1][0]) & triples(pairs[-1][1])) == 6
+    avoided = Avoided([one for one, _ in pairs])
+    assert [avoided.find(other) for _, other in pairs] == [one for one, _ in pairs]
+
+
+def test_a_request_to_be_avoided_is_found_inside_a_longer_one() -> None:
+    avoided = Avoided(["text Priya that I'm ten minutes late", "open my note"])
+    joined = "put lunch with Omar on Friday at noon into my calendar, open my note, then text Priya that I'm ten minutes late"
+    assert (
+        avoided.find(f"{joined}, and find the way from the station to the town hall on foot")
+        == "text Priya that I'm ten minutes late"
+    )
+    assert avoided.find(joined.replace("minutes", "hours")) is None
+    assert (
+        avoided.find("add milk and bread to the shopping list and open my note") is None
+    )  # so short that it is in many
 
 
 def test_a_source_is_sifted(tools: Catalogue) -> None:

@@ -67,6 +67,62 @@ def test_a_row_without_a_plan_counts(tools: Catalogue, rows: Path) -> None:
     assert Evaluation(compare(read_cases(rows), [], tools)).figures.well_formed == 0.0
 
 
+def test_an_id_that_stands_for_two_is_refused(tools: Catalogue, rows: Path) -> None:
+    cases, line = read_cases(rows), {"id": "r1", "plan": SMS, "tools": []}
+    with pytest.raises(ConfigError, match="'r1' stands for more than one: requests 2, plans 1"):
+        compare([*cases, *cases], [line], tools)
+    with pytest.raises(ConfigError, match="'r1' stands for more than one: requests 1, plans 2"):
+        compare(cases, [line, line], tools)
+    assert compare(cases, [line, {"id": "r9"}, {"id": "r9"}], tools)[0].score.success  # of ids that are not asked for
+
+
+class NoPlanner:
+    """Stands for the pipeline where a test plans by itself."""
+
+    def __init__(self, tools: Catalogue) -> None:
+        self.tools = tools
+
+
+def test_rows_of_two_files_with_equal_ids_keep_their_own_plans(
+    tools: Catalogue, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps(ROWS[1] | {"id": "r1"}) + "\n")
+    plans = {ROWS[0]["query"]: SMS, ROWS[1]["query"]: "1. join()"}
+    monkeypatch.setattr(
+        "training.evaluation.planned", lambda _, request: {"id": request.id, "plan": plans[request.query], "tools": []}
+    )
+    cases = [*read_cases(rows), *read_cases(other)]
+    outcomes = evaluate(cases, lambda: NoPlanner(tools))  # type: ignore[arg-type, return-value]
+    assert [outcome.score.arguments for outcome in outcomes] == [True, True, True]
+
+
+def test_of_a_text_in_words_of_its_own_only_the_references_are_demanded(tools: Catalogue, tmp_path: Path) -> None:
+    offer = Offer(("maps_show_directions", "send_sms"), {}, (), ())
+    query = "text Omar directions to the pier, the way to the pier that is"
+    route = '1. maps_show_directions("", "the pier", "d")\n2. send_sms(["Omar"], "{}")\n3. join()'
+    texts = ("Here is the link: $1", "the way: $1", "the way $1")
+    write([Example(query, route.format(text), offer, split="test") for text in texts], tmp_path / "corpus.jsonl")
+    cases = read_cases(tmp_path / "corpus.jsonl")
+    messages = [case.golds[0][-1]["args"]["message"] for case in cases]
+    [made] = {message["contains"][0] for message in messages[:2]}
+    assert messages == [{"contains": [made]}, {"contains": [made]}, f"the way {made}"]
+    first = int(made.removeprefix("$"))
+    assert first in (1, 2)
+    ways = {1: 'maps_show_directions("", "the pier", "d")', 2: 'get_phone_number("Omar")'}
+    order = [1, 2] if first == 1 else [2, 1]
+    plan = "\n".join(
+        [
+            *(f"{n}. {ways[k]}" for n, k in enumerate(order, 1)),
+            f'3. send_sms(["${3 - first}"], "This way: {made}")',
+            "4. join()",
+        ]
+    )
+    lines = [{"id": case.request.id, "plan": plan, "tools": []} for case in cases]
+    [right, _, wrong] = compare(cases, lines, tools)
+    assert (right.score.arguments, wrong.score.success, wrong.score.arguments) == (True, True, False)
+
+
 def test_plans_are_made_by_the_pipeline(config: Config, rows: Path) -> None:
     evaluation = Evaluation(evaluate(read_cases(rows), lambda: Pipeline(config)))
     assert evaluation.figures.well_formed == 1.0

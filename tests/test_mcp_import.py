@@ -145,13 +145,13 @@ def test_a_tool_that_needs_what_no_type_fits_is_named_and_the_others_go_on(impor
 
 
 def test_an_imported_tool_is_called_with_what_its_server_wants(imported: Imported) -> None:
-    """What was not said is left to the server, and a time has its zone."""
+    """What was not said is left to the server, but for yes and no, and a time has its zone."""
     imported.run()
     zone = NOW.astimezone().isoformat()
     said = imported.call(
         to="Porto", at="2026-05-13 09:30:00", travellers=2, seat="second", via=[], limit=0, quiet=False
     )
-    assert said == repr(("Porto", zone, 2, "second", None, None, None))
+    assert said == repr(("Porto", zone, 2, "second", None, None, False))
 
 
 def test_a_changed_description_is_refused_until_it_is_accepted(imported: Imported) -> None:
@@ -266,12 +266,20 @@ def test_a_schema_is_one_of_our_types(declared: dict[str, Any], kind: dict[str, 
         {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
         {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         {"$ref": "#/$defs/Circle"},
+        {"$ref": "#/$defs/Within"},
+        {"enum": 5},
+        {"anyOf": True},
         {},
         True,
     ],
 )
 def test_what_no_type_fits_is_left_out_if_it_may_be(declared: Any) -> None:
-    rest = {"$defs": {"Circle": {"$ref": "#/$defs/Circle"}}}
+    rest = {
+        "$defs": {
+            "Circle": {"$ref": "#/$defs/Circle"},
+            "Within": {"type": "array", "items": {"$ref": "#/$defs/Within"}},
+        }
+    }
     assert made({"what": declared}, **rest) == []
     with pytest.raises(ImportFailure, match="needs 'what'"):
         made({"what": declared}, "what", **rest)
@@ -294,9 +302,11 @@ def test_names_are_made_to_fit() -> None:
     ]
     assert named("join") == "files_join"
     assert named("read", "read") == "files_read"
+    assert named("read", "read", "files_read") == "files_read_2"
 
 
 def test_a_said_value_is_sent_as_it_is() -> None:
     schema = {"properties": {"limit": {"type": "integer"}, "day": {"format": "date"}}, "required": ["day"]}
     assert as_wanted({"limit": 3, "day": "2026-05-13 00:00:00"}, schema) == {"limit": 3, "day": "2026-05-13"}
     assert as_wanted({"limit": 0, "day": ""}, schema) == {"day": ""}
+    assert as_wanted({"on": False}, {"properties": {"on": {"type": "boolean"}}}) == {"on": False}

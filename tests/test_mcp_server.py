@@ -11,22 +11,36 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
+import serving
 
 from pipeline.config import Config
 from pipeline.effects import Rule, approve_all
 from pipeline.journal import Journal
-from pipeline.pipeline import Pipeline
+from pipeline.pipeline import Pipeline, RequestError
 
 mcp = pytest.importorskip("mcp")
 
 from mcp import Client  # noqa: E402
 from mcp.client.stdio import StdioServerParameters  # noqa: E402
-from mcp_types import CallToolResult, ElicitResult  # noqa: E402
+from mcp.server.mcpserver.exceptions import ToolError  # noqa: E402
+from mcp_types import (  # noqa: E402
+    CallToolResult,
+    ClientCapabilities,
+    ElicitationCapability,
+    ElicitResult,
+    InputRequiredResult,
+)
+
+from pipeline import mcp_server  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = '1. send_sms(["Priya Nair"], "Running late")\n2. join()'
@@ -280,6 +294,64 @@ def test_an_answer_counts_once(settings: Config, mode: str) -> None:
 
     asyncio.run(main())
     assert len(sent(settings)) == 1
+
+
+def test_a_run_whose_client_does_not_come_back_ends_and_is_forgotten(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its questions, those to come as well, are answered by nobody; nothing of it is kept."""
+    if mode == "legacy":
+        pytest.skip("the server asks, and hears when the client goes")
+    monkeypatch.setattr(mcp_server, "EXPIRY_S", 0.05)
+    context: Any = SimpleNamespace(
+        request_state=None,
+        protocol_version="2026-07-28",
+        client_capabilities=ClientCapabilities(elicitation=ElicitationCapability()),
+        report_progress=AsyncMock(),
+    )
+
+    async def main() -> None:
+        runs = mcp_server._Runs(serving.pipeline(tmp_path))
+        request = f'plan: note("{tmp_path / "a"}", "x"); note("{tmp_path / "b"}", "y")'
+        asked = await runs.call(context, request, None)
+        assert isinstance(asked, InputRequiredResult)
+        async with asyncio.timeout(20):
+            while runs._runs:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        context.request_state = asked.request_state
+        late = await runs.call(context, request, None)
+        assert isinstance(late, CallToolResult) and late.is_error
+
+    asyncio.run(main())
+    [record] = Journal.of(tmp_path).runs(5)
+    assert [step.status for step in record.steps] == ["declined", "declined"]
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
+
+
+def test_a_time_with_a_zone_is_taken_as_local_time(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mode == "legacy":
+        pytest.skip("one form is enough")
+    monkeypatch.setenv("TZ", "UTC-2")
+    time.tzset()
+    told: list[datetime | None] = []
+
+    def plan(request: str, now: datetime | None) -> Any:
+        told.append(now)
+        raise RequestError("not planned")
+
+    async def main() -> None:
+        server = mcp_server.make_server(cast(Pipeline, SimpleNamespace(plan=plan)))
+        for now in ("2026-05-13T09:30:00Z", "2026-05-13T09:30"):
+            await server.call_tool("plan", {"request": "x", "now": now})
+        with pytest.raises(ToolError, match="a year between 1970 and 2200"):
+            await server.call_tool("plan", {"request": "x", "now": "0001-01-01T00:00:00+14:00"})
+
+    try:
+        asyncio.run(main())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told == [datetime(2026, 5, 13, 11, 30), datetime(2026, 5, 13, 9, 30)]
 
 
 def test_sigterm_in_the_middle_leaves_a_whole_journal(settings: Config, mode: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import icalendar
 import pytest
 
 from pipeline import Config, Pipeline, approve_all, decline_all
+from pipeline.batch import summary
 from pipeline.config import LimitsConfig, PlannerConfig
 from pipeline.elaborate import ElaborationError
 from pipeline.events import Event, Finished, Planned, Selected, Wrote
@@ -188,6 +189,16 @@ def test_an_invalid_plan_is_planned_again_with_all_tools(data_dir: Path, now: da
     first, second = planner.asked
     assert len(first.tools) < len(second.tools) == 16
     assert "no_such_tool" in second.feedback
+
+
+def test_a_second_attempt_hides_nothing_of_the_first(data_dir: Path, now: datetime) -> None:
+    """What is measured is what the selector chose, and the time of both."""
+    planner = Scripted("1. send_sms()\n2. join()", '1. open_note("Shopping list")\n2. join()')
+    planning = Pipeline(Config(data_dir=data_dir), planner=planner).plan("text Priya", now)
+    assert "open_note" in planning.selection.tools
+    line = summary(planning)
+    assert "open_note" not in line["tools"] and "send_sms" in line["tools"]
+    assert line["route"] == "classifier" and line["retrieval_ms"] > 0
 
 
 def test_a_mendable_error_gets_one_more_plan(data_dir: Path, now: datetime) -> None:

@@ -66,6 +66,42 @@ def test_success_and_arguments(tools: Catalogue, plan: str, success: bool, argum
     assert (found.distance == 0) == success
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "right"),
+    [
+        (["late"], "I'm LATE!", True),
+        (["late"], "bring chocolate", False),
+        (["kinesi"], "la kinesióloga", True),  # gold words may be the stem that inflections share
+        (["cafe"], "à côté du Café, ok?", True),
+        (["oat milk", "tahini"], "tahini, oat milk", True),
+        (["oat milk"], "oat and milk", False),
+        (["oat milk"], "goat milk", False),
+        (["5"], "5 cots", True),
+        (["5"], "15 cots", False),
+        (["6.30"], "at 6.30.", True),
+        (["6.30"], "at 16.30", False),
+        (["6.30"], "at 6:30", False),  # a full stop is no wild card
+        (["o'clock"], "at 5 o'clock", True),
+        (["Q3"], "the q3 figures", True),
+        (["Q3"], "the q35 figures", False),
+        (["C++"], "learn c++ now", True),
+        (["$1"], "it is here: $1", True),
+        (["$1", "here"], "$1 is here", True),
+        (["$1"], "https://x.org/$1/map", True),
+        (["$1"], "it's at($1)", True),
+        (["$1"], "it costs \\$12", False),
+    ],
+)
+def test_free_text_has_whole_words(tools: Catalogue, words: list[str], text: str, right: bool) -> None:
+    gold: Gold = [
+        {"tool": "get_phone_number", "args": {"name": "Omar"}},
+        {"tool": "send_sms", "args": {"recipients": ["$1"], "message": {"contains": words}}},
+    ]
+    made = {"plan": f'1. get_phone_number("Omar")\n2. send_sms(["$1"], "{text}")\n3. join()', "tools": NEEDED}
+    found = score([gold], made, tools)
+    assert (found.success, found.arguments) == (True, right)
+
+
 def test_a_failed_row_is_not_well_formed(tools: Catalogue) -> None:
     assert score(GOLDS, {"error": "…", "tools": NEEDED}, tools) == Score(False, True, False, False, 3, distance=6)
     assert not score(GOLDS, {"plan": "1. send_sms(", "tools": NEEDED}, tools).well_formed

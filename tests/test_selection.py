@@ -147,6 +147,13 @@ def test_what_none_of_the_tools_serves_gets_none(tools: Catalogue) -> None:
     assert (selection.route, selection.tools, selection.implied) == (Route.CLASSIFIER, (), frozenset())
 
 
+def test_nothing_is_refused_where_the_threshold_promises_that_no_tool_is_missed(tools: Catalogue) -> None:
+    classifier = Says(0.05, 0.09)
+    classifier.threshold = 0.0
+    selection = Selector(tools.only(Says.labels), None, classifier=classifier).select("play some jazz")
+    assert (selection.route, set(selection.tools)) == (Route.CLASSIFIER, set(Says.labels))
+
+
 def test_the_index_decides_where_the_classifier_is_unsure(tools: Catalogue) -> None:
     known = tools.only([*Says.labels, "open_note"])  # one of which it does not know
     options = SelectionOptions(least=1)

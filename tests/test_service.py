@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Client, Event, Exchange, served
+from serving import TOOLS, Client, Event, Exchange, served
 
+from pipeline.effects import Proposal
 from pipeline.journal import EventRecord, Journal
+from pipeline.plan import Step
 from pipeline.planners.openai import OpenAIPlanner
-from pipeline.service.hub import Run
+from pipeline.service.hub import NotAsked, Run
+from pipeline.tools.context import Preview, Written
 
 
 @pytest.fixture
@@ -136,6 +139,34 @@ def test_a_write_waits_for_its_own_approval_which_counts_once(folder: Path) -> N
         assert (await approve(client, run, second)).status == 409  # the run has ended
 
     served(folder, work)
+
+
+def test_an_approval_is_for_one_question_and_for_the_text_that_was_shown(folder: Path) -> None:
+    """Of two questions about one call, and of the same call with another text written for it, each has its own digest."""
+    tool = TOOLS["note"]
+
+    def proposal(text: str) -> Proposal:
+        preview = Preview({"text": text}, written=Written(text))
+        return Proposal(Step(1, "note"), tool, {"file": "x"}, preview=preview)
+
+    async def main() -> None:
+        journal = Journal.of(folder)
+        run = Run(journal.begin("hello", datetime.now()), journal, client="", detached=True, answer_s=10)
+        used: list[str] = []
+        for text in ("one", "two", "two"):
+            asking = asyncio.create_task(run.approve(proposal(text)))
+            await asyncio.sleep(0)
+            for digest in used:
+                with pytest.raises(NotAsked):
+                    run.answer_approval(1, digest, True)
+            used.append(json.loads(run.events[-1].data)["digest"])
+            run.answer_approval(1, used[-1], True)
+            assert await asking
+        assert len(set(used)) == 3
+        run.log.leave()
+        journal.close()
+
+    asyncio.run(main())
 
 
 def test_what_nobody_answers_is_not_done(folder: Path) -> None:

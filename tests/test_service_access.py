@@ -96,6 +96,15 @@ def test_who_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
     served(tmp_path, work, rate=0.001, burst=3)
 
 
+def test_who_has_no_token_cannot_lock_out_who_has(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        statuses = [(await client.ask("GET", "/v1/tools", authorization="Bearer x")).status for _ in range(5)]
+        assert statuses == [401, 401, 401, 429, 429]
+        assert [(await client.ask("GET", "/v1/tools")).status for _ in range(4)] == [200, 200, 200, 429]
+
+    served(tmp_path, work, rate=0.001, burst=3)
+
+
 @pytest.mark.parametrize(
     "body",
     [

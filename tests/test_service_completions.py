@@ -90,6 +90,42 @@ def test_a_conversation_goes_on_after_the_service_forgot_its_plan(tmp_path: Path
     served(tmp_path, second)
 
 
+def test_a_plan_is_made_anew_where_the_tools_or_the_request_are_others(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        messages = user('plan: get_weather("Lisbon"); add_note("$1")')
+        answer = (await chat(client, messages, WEATHER, NOTE))["choices"][0]["message"]
+        called = answer["tool_calls"][0]["id"]
+        messages += [answer, {"role": "tool", "tool_call_id": called, "content": "18 degrees"}]
+        more = {**NOTE["parameters"]["properties"], "title": {"type": "string"}}
+        other = {**NOTE, "parameters": {**NOTE["parameters"], "properties": more}}
+        anew = await chat(client, messages, WEATHER, other)
+        assert calls_of(anew) == [("get_weather", {"city": "Lisbon"})]
+        assert anew["choices"][0]["message"]["tool_calls"][0]["id"] != called
+        tools = [{"type": "function", "function": WEATHER}]
+        fewer = await client.post("/v1/chat/completions", {"messages": messages, "tools": tools})
+        assert fewer.status == 422
+        said = [{"role": "user", "content": 'plan: add_note("x")'}, *messages[2:]]
+        assert calls_of(await chat(client, said, WEATHER, NOTE)) == [("add-note", {"text": "x"})]
+        assert calls_of(await chat(client, messages, WEATHER, NOTE)) == [("add-note", {"text": "18 degrees"})]
+
+    served(tmp_path, work)
+
+
+def test_half_of_a_surrogate_pair_is_no_fault_inside(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        messages = user('plan: get_weather("Lisbon")')
+        answer = (await chat(client, messages, WEATHER))["choices"][0]["message"]
+        called = {"role": "tool", "tool_call_id": answer["tool_calls"][0]["id"]}
+        for content in ("18 \ud800", [{"type": "text", "text": "18 \ud800"}]):
+            last = await chat(client, [*messages, answer, {**called, "content": content}], WEATHER)
+            assert last["choices"][0]["message"]["content"] == "18 ?"
+        tools = [{"type": "function", "function": function({"\udc80": {"type": "array"}}, "\udc80")}]
+        body = {"messages": messages, "tools": tools}
+        assert (await client.post("/v1/chat/completions", body)).status == 422
+
+    served(tmp_path, work)
+
+
 def test_what_a_client_may_ask_for(tmp_path: Path) -> None:
     two = user('plan: get_weather("Lisbon"); add_note("x")')
 
@@ -222,6 +258,26 @@ def test_what_no_plan_can_say_is_named(properties: dict[str, Any]) -> None:
     with pytest.raises(FunctionError) as error:
         functions([function(properties, "x")])
     assert error.value.param.startswith("tools[0].function.parameters.x")
+
+
+def test_a_short_schema_that_means_very_many_parameters_is_refused() -> None:
+    inner = {"type": "object", "properties": {f"p{i}": {"$ref": "#/$defs/A"} for i in range(12)}}
+    with pytest.raises(FunctionError, match="more than 200 parameters"):
+        functions([function({"x": {"$ref": "#/$defs/A"}}, **{"$defs": {"A": inner}})])
+    words = {"enum": [f"word{i}" for i in range(1000)]}
+    with pytest.raises(FunctionError, match="more than 2000 choices"):
+        functions([function({f"p{i}": {"$ref": "#/$defs/W"} for i in range(3)}, **{"$defs": {"W": words}})])
+    [made] = functions([function({f"p{i}": {"type": "string"} for i in range(200)})]).values()
+    assert len(made.spec.parameters) == 200
+
+
+def test_a_list_of_itself_is_left_out_or_named() -> None:
+    itself = {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}
+    properties = {"x": {"$ref": "#/$defs/A"}, "y": {"type": "string"}}
+    [made] = functions([function(properties, **{"$defs": itself})]).values()
+    assert [parameter.name for parameter in made.spec.parameters] == ["y"]
+    with pytest.raises(FunctionError, match="a plan cannot have such a value"):
+        functions([function(properties, "x", **{"$defs": itself})])
 
 
 @given(

@@ -11,11 +11,11 @@ from typing import Any
 from wave import open as open_wave
 
 import pytest
-from serving import Client, served
+from serving import Client, Exchange, served
 
 from pipeline.config import SpeechConfig
 from pipeline.service import recordings
-from pipeline.speech import Transcriber
+from pipeline.speech import Transcriber, Transcript
 
 pytest.importorskip("faster_whisper", reason="the extra 'dev' brings faster-whisper")
 
@@ -105,5 +105,63 @@ def test_no_more_recordings_are_held_than_a_few(
         go_on.set()
         assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * recordings.WAITING
         assert (await post(client, silence(0.5)))[0] == 200
+
+    served(tmp_path, work, speech=speech)
+
+
+def test_a_client_that_goes_away_keeps_its_place_until_nothing_of_it_is_heard(
+    speech: SpeechConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is dropped at once; what has begun is heard to the end of a window, and no further."""
+    go_on, heard, stopped = threading.Event(), list[str](), list[str]()
+
+    def window(self: Transcriber, recording: bytes, language: Any, hints: Any, on_progress: Any) -> Any:
+        heard.append(threading.current_thread().name)
+        go_on.wait(20)
+        try:
+            on_progress(0.5, 0.5)
+        except Exception as error:
+            stopped.append(type(error).__name__)
+            raise
+        return Transcript("", "", 0.0, 0.5, 0.0)
+
+    monkeypatch.setattr(Transcriber, "transcribe", window)
+
+    def sending(client: Client) -> Exchange:
+        return Exchange(client.app, "POST", recordings.PATH, silence(0.5), content_type="audio/wav")
+
+    async def work(client: Client) -> None:
+        begun = sending(client)
+        while not heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        begun.disconnect()
+        for _ in range(2):
+            waiting = [sending(client) for _ in range(recordings.WAITING - 1)]
+            await asyncio.sleep(0.2)
+            assert (await post(client, silence(0.5)))[0] == 429
+            for exchange in waiting:
+                exchange.disconnect()
+                await exchange.ended()
+        later = asyncio.create_task(post(client, silence(0.5)))
+        await asyncio.sleep(0.1)
+        assert len(heard) == 1
+        go_on.set()
+        await begun.ended()
+        assert (await later)[0] == 200
+        assert stopped == ["_Left"] and len(heard) == 2
+        assert all(name.startswith("transcribe") for name in heard)  # and not a thread that others need
+
+    served(tmp_path, work, speech=speech)
+
+
+def test_a_recording_that_is_too_long_is_refused(
+    speech: SpeechConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "LONGEST_S", 1.0)
+
+    async def work(client: Client) -> None:
+        status, problem = await post(client, silence(2))
+        assert (status, problem["error"]["type"]) == (413, "long_recording")
+        assert (await post(client, silence(1)))[0] == 200
 
     served(tmp_path, work, speech=speech)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -29,7 +30,10 @@ from training.examples import Example
 # When a request may have been made: "Monday the 9th" is understood in some months only.
 NOWS = tuple(datetime(2026, month, 12, 10, 30) for month in range(1, 13))
 NEAR = 0.8  # Jaccard similarity of word triples from which two requests are near-duplicates
-LEAK = 0.5  # …and from which a request is taken for one that it must not be trained on
+BANDS, ROWS = 12, 5  # of the hashes that find them
+LEAK = 0.5  # similarity from which a request is taken for one that must not be trained on
+HELD = 0.8  # share of that one's triples from which it is held by a longer request, such as a joined one,
+LONG = 5  # if it has so many: shorter ones are in many requests
 
 
 def violations(example: Example, tools: Catalogue) -> list[str]:
@@ -117,40 +121,60 @@ def triples(query: str) -> frozenset[Hashable]:
     return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset([tuple(words)])
 
 
+class Avoided:
+    """Finds requests that are like, or that hold, one that must not be trained on.
+
+    Exact: an index from word triples to all requests with them says how many a request shares with each.
+
+    Args:
+        queries: What must not be trained on.
+    """
+
+    def __init__(self, queries: Iterable[str]) -> None:
+        self._known = [(query, triples(query)) for query in queries]
+        self._with: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for number, (_, theirs) in enumerate(self._known):
+            for triple in theirs:
+                self._with[triple].append(number)
+
+    def find(self, query: str) -> str | None:
+        """Return the first of those that this request is like, or that it has in it beside another."""
+        own = triples(query)
+        shared = Counter(number for triple in own for number in self._with.get(triple, ()))
+        for number, common in sorted(shared.items()):
+            other, theirs = self._known[number]
+            held = len(theirs) >= LONG and common >= HELD * len(theirs)
+            if held or common >= LEAK * (len(own) + len(theirs) - common):
+                return other
+        return None
+
+
 class Likeness:
     """Finds requests that are nearly the same as earlier ones, by MinHash and locality-sensitive hashing.
 
     Method: Broder 1997; `datasketch` keeps the hash tables. What the hashes find is compared exactly, so a pair is never
-    called alike that is not; one pair in a few hundred just above the threshold may be missed.
+    called alike that is not. Of pairs at the threshold itself, (1 - `NEAR` ^ `ROWS`) ^ `BANDS` are missed, one in a hundred; of more
+    alike ones, fewer.
     """
 
-    def __init__(self, threshold: float = NEAR, permutations: int = 64) -> None:
+    def __init__(self) -> None:
         from datasketch import MinHash, MinHashLSH
 
-        self._threshold, self._blank = threshold, MinHash(num_perm=permutations)
-        # The tables are asked a little below the threshold, since their estimate errs by about 1 / sqrt(permutations).
-        self._tables = MinHashLSH(threshold=max(0.1, threshold - 0.1), num_perm=permutations)
-        self._known: dict[int, tuple[str, frozenset[Hashable]]] = {}
+        self._blank = MinHash(num_perm=BANDS * ROWS)
+        self._tables = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+        self._known: list[tuple[str, frozenset[Hashable]]] = []
 
     def add(self, query: str) -> str | None:
         """Return an earlier request that this one is like, or remember it and return None."""
-        found = self.find(query)
-        if found is None:
-            number = len(self._known)
-            self._known[number] = (query, triples(query))
-            self._tables.insert(number, self._hashes(triples(query)), check_duplication=False)
-        return found
-
-    def find(self, query: str) -> str | None:
-        """Return a remembered request that this one is like."""
         own = triples(query)
-        for number in self._tables.query(self._hashes(own)):
-            other, theirs = self._known[number]
-            if len(own & theirs) >= self._threshold * len(own | theirs):
-                return other
-        return None
-
-    def _hashes(self, shingles: Iterable[Hashable]) -> object:
         hashes = self._blank.copy()  # a new one would draw its permutations again
-        hashes.update_batch([repr(shingle).encode() for shingle in shingles])
-        return hashes
+        hashes.update_batch([repr(triple).encode() for triple in own])
+        found: list[int] = self._tables.query(hashes)
+        for number in found:
+            other, theirs = self._known[number]
+            common = len(own & theirs)
+            if common >= NEAR * (len(own) + len(theirs) - common):
+                return other
+        self._tables.insert(len(self._known), hashes, check_duplication=False)
+        self._known.append((query, own))
+        return None

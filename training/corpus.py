@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.engine import Engine, Local
 from pipeline.plan import parse_plan
 from pipeline.spec import Catalogue
-from training.checks import LEAK, Likeness, violations
+from training.checks import Avoided, Likeness, violations
 from training.composition import Composition, rank_tools
 from training.examples import CorpusError, Example, read
 from training.seeds import Seed, load_seeds, split
@@ -55,7 +55,7 @@ def generate(
         sizes: How many examples of each split.
         tools: The catalogue.
         seed: Of the random numbers.
-        avoid: Requests of which nothing alike may be in the corpus: those that are evaluated on.
+        avoid: Requests of which nothing alike may be in the corpus, and nothing that holds one: those that are evaluated on.
         engine: Composes and checks; what is like what is found in this process, since it needs all that came before.
         on_progress: Told after each example how far it is.
 
@@ -114,7 +114,7 @@ class _Sift:
     """Keeps what is sane, unlike all that it kept before, and unlike what is evaluated on."""
 
     def __init__(self, avoid: Sequence[str], on_progress: Callable[[Collected], None]) -> None:
-        self._banned, self._likeness, self._collected = _banned(avoid), Likeness(), Collected()
+        self._avoided, self._likeness, self._collected = Avoided(avoid), Likeness(), Collected()
         self._on_progress = on_progress
 
     def keep(self, judged: Iterable[Judged]) -> Iterator[Example]:
@@ -136,18 +136,11 @@ class _Sift:
             yield example
 
     def _alike(self, query: str) -> str:
-        if self._banned.find(query) is not None:
+        if self._avoided.find(query) is not None:
             return "leak"
         if (alike := self._likeness.add(query)) is not None:
             return "exact" if alike == query else "near"
         return ""
-
-
-def _banned(queries: Iterable[str]) -> Likeness:
-    banned = Likeness(LEAK)
-    for query in queries:
-        banned.add(query)
-    return banned
 
 
 @dataclass
@@ -213,7 +206,7 @@ def check(
     Raises:
         CorpusError: The file cannot be read, or a line is no example.
     """
-    report, likeness, banned = Report(), Likeness(), _banned(avoid)
+    report, likeness, avoided = Report(), Likeness(), Avoided(avoid)
     sides: dict[str, str] = {}
     for example in read(path):
         report.examples += 1
@@ -233,7 +226,7 @@ def check(
             own = {alias: name for name, alias in example.offer.aliases.items()}
             report.steps[len(plan.steps)] += 1
             report.tools.update(own.get(step.tool, step.tool) for step in plan.steps)
-        if (alike := banned.find(example.query)) is not None:
+        if (alike := avoided.find(example.query)) is not None:
             report.leaks.append((example.query, alike))
         if (alike := likeness.add(example.query)) is not None:
             report.exact += alike == example.query

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from pipeline.batch import Request, planned, read_requests
 from pipeline.elaborate import elaborate
 from pipeline.engine import Engine, Local
 from pipeline.errors import ConfigError, TinyAgentError
-from pipeline.plan import Plan, parse_plan
+from pipeline.plan import Plan, Template, parse_plan, references
 from pipeline.spec import Catalogue, Type
 from training.checks import NOWS, plain, with_lookups
 from training.examples import Example, read
@@ -120,14 +120,17 @@ def _case(example: Example, identity: str, tools: Catalogue) -> Case | None:
 
 
 def _gold(plan: Plan, tools: Catalogue, query: str) -> Gold:
-    """Return a full plan as a gold plan; free text that the request does not hold word by word is left open."""
+    """Return a full plan as a gold plan; free text that the request does not hold word by word is left open, but for its references."""
     said, steps = plain(query), []
     for step in plan.steps:
-        args = {}
+        args: dict[str, Any] = {}
         for parameter, value in zip(tools[step.tool].parameters, step.args, strict=True):
-            free = parameter.type is Type.STRING and isinstance(value, str)
-            if not free or plain(str(value)) in said:
+            parts = value.parts if isinstance(value, Template) else (value,)
+            words = [plain(part) for part in parts if isinstance(part, str)]
+            if parameter.type is not Type.STRING or all(part in said for part in words):
                 args[parameter.name] = as_json(value)
+            elif referred := [f"${ref.step}" for ref in references(value)]:
+                args[parameter.name] = {"contains": referred}
         steps.append({"tool": step.tool, "args": args})
     return steps
 
@@ -151,7 +154,8 @@ def evaluate(
     for line in (engine or Local()).map(partial(_planner, make), cases):
         lines.append(line)
         on_progress()
-    return compare(cases, lines, make().tools)
+    tools = make().tools  # not by `compare`: the ids of several files may be equal
+    return [_outcome(case, line, tools) for case, line in zip(cases, lines, strict=True)]
 
 
 def _planner(make: Callable[[], Pipeline]) -> Callable[[Case], dict[str, Any]]:
@@ -177,14 +181,28 @@ def _plan(case: Case, pipeline: Pipeline) -> dict[str, Any]:
 
 
 def compare(cases: Sequence[Case], lines: Iterable[Mapping[str, Any]], tools: Catalogue) -> list[Outcome]:
-    """Score plans that are there already, as the batch interface wrote them; a missing one counts as malformed."""
-    by_id = {line.get("id"): line for line in lines}
-    outcomes = []
-    for case in cases:
-        line = by_id.get(case.request.id, {"error": "no plan was given"})
-        known = tools if case.tools is None else with_lookups(case.tools, tools)
-        outcomes.append(Outcome(case, line, score(case.golds, line, known)))
-    return outcomes
+    """Score plans that are there already, as the batch interface wrote them; a missing one counts as malformed.
+
+    Raises:
+        ConfigError: Two requests have one id, or two plans have that of a request: which belongs to which is not to be told.
+    """
+    by_id: defaultdict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in lines:
+        by_id[line.get("id")].append(line)
+    asked = Counter(case.request.id for case in cases)
+    for identity, count in asked.items():
+        if count > 1 or len(by_id[identity]) > 1:
+            raise ConfigError(
+                f"the id {identity!r} stands for more than one: requests {count}, plans {len(by_id[identity])}",
+                fix="give each request an id of its own, and evaluate files whose ids are equal one at a time",
+            )
+    missing = {"error": "no plan was given"}
+    return [_outcome(case, next(iter(by_id[case.request.id]), missing), tools) for case in cases]
+
+
+def _outcome(case: Case, line: Mapping[str, Any], tools: Catalogue) -> Outcome:
+    known = tools if case.tools is None else with_lookups(case.tools, tools)
+    return Outcome(case, line, score(case.golds, line, known))
 
 
 # ── the report ───────────────────────────────────────────────────────────────────────────────────────

@@ -3,12 +3,13 @@
 A plan *succeeds* when its dependency graph is isomorphic to that of one of the gold plans, with tool names as labels (the metric of
 the TinyAgent paper, arXiv 2409.00608, section 4). Its *arguments are right* when moreover every argument that the
 gold plan states agrees: dates, numbers and references exactly, names, places and files without regard to case and
-accents, free text by the words that it must contain. Its *distance* is the least number of steps and dependencies to add, take
+accents, free text by the whole words that it must contain. Its *distance* is the least number of steps and dependencies to add, take
 away or rename that makes it a gold plan (graph edit distance). Knows nothing of how plans are made.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -119,7 +120,7 @@ def _agree(gold: Any, made: Value, number: int, mapping: Mapping[int, int]) -> b
     match gold:
         case {"contains": words}:
             text = _plain(made)
-            return all(_plain(renumber(_value(word, number), mapping)) in text for word in words)
+            return all(_has(text, _plain(renumber(_value(word, number), mapping))) for word in words)
         case list():
             if not isinstance(made, tuple) or len(made) != len(gold):
                 return False
@@ -131,6 +132,13 @@ def _agree(gold: Any, made: Value, number: int, mapping: Mapping[int, int]) -> b
             return _plain(renumber(_value(gold, number), mapping)) == _plain(made)
         case _:
             return bool(gold == made)
+
+
+def _has(text: str, words: str) -> bool:
+    """Whether words of a text begin so: "late" is in "later" and not in "chocolate", a number is not in a longer one, nor "$1" in "$12"."""
+    before = r"(?<!\w)" if re.match(r"\w", words) else ""
+    after = r"(?!\d)" if re.search(r"\d\Z", words) else ""
+    return re.search(before + re.escape(words) + after, text) is not None
 
 
 def _plain(value: Value) -> str:

@@ -171,8 +171,13 @@ class LlamaPlanner:
                 f"the request and its tools take {len(prompt)} tokens, and the model has room for {CONTEXT}",
                 fix="shorten the request, or select fewer tools",
             )
-        self.counts = Counts(len(prompt), self._cache.hold(prompt))
-        yield from self._freely() if self._layout == "tinyagent" else self._by_grammar(request, prompt)
+        try:
+            self.counts = Counts(len(prompt), self._cache.hold(prompt))
+            yield from self._freely() if self._layout == "tinyagent" else self._by_grammar(request, prompt)
+        except RuntimeError as error:
+            raise PlannerError(
+                f"the model failed: {error}", fix="try again; 'tinyagent doctor' looks at the model"
+            ) from error
 
     def _by_grammar(self, request: PlanRequest, prompt: Sequence[int]) -> Iterator[str]:
         """Decode step by step, each under the grammar that the steps before it allow."""
@@ -194,6 +199,10 @@ class LlamaPlanner:
                 if not tokens:
                     if pending:
                         room = CONTEXT - len(cache) - len(pending)
+                        if room < 0:
+                            raise PlannerError(
+                                "the plan is longer than the model can hold", fix="ask for less at a time"
+                            )
                         copying = self._speculate and text.count('"') % 2 == 1  # in a string
                         ahead = guess(written, prompt)[:room] if copying else []
                         cache.extend([*pending, *ahead], rows=1 + len(ahead))

@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from pipeline.errors import TinyAgentError
+from pipeline.models import remembered_sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def merged(base: Path, adapter: Path, cache: Path, weights: str = "Q8_0") -> Pat
         MergeError: See there.
     """
     try:
-        key = f"{FORMAT}:{base.name}:{base.stat().st_size}:{hashlib.sha256(adapter.read_bytes()).hexdigest()}"
+        key = f"{FORMAT}:{remembered_sha256(base)}:{hashlib.sha256(adapter.read_bytes()).hexdigest()}"
     except OSError as error:
         raise MergeError(f"{error.filename} cannot be read: {error.strerror}", fix="correct planner.adapter") from error
     path = cache / f"{base.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.{weights}.gguf"

@@ -2,7 +2,8 @@
 
 The guard refuses, in this order: a request that came by another name than this machine's (a DNS rebinding: a page whose name suddenly
 means 127.0.0.1), one that a page of another origin sent (CSRF), too many, one without the token, a body that is not JSON, one that
-is too long. A page of another origin cannot read what is refused either, since no CORS header is ever sent. It knows nothing of what is asked.
+is too long. What comes without the token is counted by itself, so that it locks nobody out who has it. A page of another origin cannot
+read what is refused either, since no CORS header is ever sent. It knows nothing of what is asked.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Guard:
         self._sessions, self._no_token, self._recordings = sessions, no_token, frozenset(recordings)
         own = {settings.host} - {"0.0.0.0", "::", ""}
         self._names = frozenset(name.casefold() for name in (*LOOPBACK, *own, *settings.hosts))
-        self._rates = _Rates(settings.rate, settings.burst, clock)
+        self._rates = {bears: _Rates(settings.rate, settings.burst, clock) for bears in (True, False)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -131,9 +132,10 @@ class Guard:
         if scope["path"] in OPEN:
             return None
         address = scope["client"][0] if scope.get("client") else ""
-        if wait := self._rates.wait(address):
+        bears = self._bears_token(headers)
+        if wait := self._rates[bears].wait(address):
             return 429, "too_many", f"more than {self._settings.rate:g} requests a second", f"wait {wait} s"
-        if not without and not self._bears_token(headers):
+        if not without and not bears:
             fix = f"send 'Authorization: Bearer …' with what is in {TOKEN_FILE} of the data folder"
             return 401, "no_token", "the token is missing or wrong", fix
         length = headers.only("content-length")

@@ -42,6 +42,7 @@ STATUSES: tuple[tuple[type[TinyAgentError], int], ...] = (
     (Busy, 429),
     (page.WrongCode, 401),
     (recordings.UnreadableRecording, 422),
+    (recordings.LongRecording, 413),
     (Closing, 503),
     (NotAsked, 409),
     (JournalError, 404),

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.elaborate import bind, settle
 from pipeline.errors import TinyAgentError
@@ -40,6 +40,19 @@ MODEL = "tinyagent"
 KEPT_PLANS = 256  # whose calls may still come back with results; of older ones the plan is made anew
 KEPT_CATALOGUES = 16  # sets of tools whose embeddings are kept
 PIECE = 24  # characters of a call's arguments in one chunk of a stream
+
+
+def _sound(text: str) -> str:
+    """Return a text that every encoding can have: JSON's escapes allow half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _sound_schema(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        made: dict[str, Any] | None = json.loads(_sound(json.dumps(schema, ensure_ascii=False)))
+    except RecursionError:
+        raise ValueError("it is too deep") from None
+    return made
 
 
 class _Part(BaseModel):
@@ -70,14 +83,14 @@ class Message(BaseModel):
     def text(self) -> str:
         """What it says."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if part.type in ("text", "input_text"))
-        return self.content or ""
+            return _sound("\n".join(part.text for part in self.content if part.type in ("text", "input_text")))
+        return _sound(self.content or "")
 
 
 class _Declared(BaseModel):
     name: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")]
     description: Annotated[str, Field(max_length=20_000)] | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Annotated[dict[str, Any] | None, AfterValidator(_sound_schema)] = None
 
 
 class _Tool(BaseModel):
@@ -169,6 +182,8 @@ class _Planned:
     said: Sequence[Sequence[str]]  # for each step, the parameters that it gives
     now: datetime
     usage: tuple[int, int]  # tokens of prompt and plan
+    request: str
+    tools: str  # the digest of those that it was made with
 
 
 class _Kept(Generic[K, V]):
@@ -234,13 +249,18 @@ class Completions:
         return {"role": "assistant", "content": None, "tool_calls": calls}, planned.usage
 
     async def _planned(
-        self, request: str, given: Mapping[str, Function], asked: ChatRequest, client: str, results: Mapping[str, str]
+        self, request: str, given: Mapping[str, Function], asked: ChatRequest, client: str, results: dict[str, str]
     ) -> tuple[str, _Planned]:
-        """Return the plan for a request and its key: the one that the results belong to, if it is still there, or a new one."""
-        keys = [m[1] for call in results if (m := _CALL.fullmatch(call))]
-        if keys and (kept := self._plans.get(keys[-1])):
-            return keys[-1], kept
+        """Return the plan for a request and its key: the one that the results belong to, if it is still there, or a new one.
+
+        Where it was made of another request or of other tools, the results are none of the new one's.
+        """
         tools = catalogue(given)
+        key = next((m[1] for call in reversed(results) if (m := _CALL.fullmatch(call))), "") or secrets.token_hex(8)
+        if kept := self._plans.get(key):
+            if (kept.request, kept.tools) == (request, tools.digest):
+                return key, kept
+            key = secrets.token_hex(8)
         pipeline = self._pipelines.get(tools.digest) or self._pipelines.put(
             tools.digest, self._hub.pipeline.with_tools(tools)
         )
@@ -252,8 +272,7 @@ class Completions:
         written = ground(parse_plan(planning.surface), tools, request, now) if planning.surface else Plan()
         said = [list(bind(step, tools[step.tool])) for step in written.steps]
         usage = planning.prompt_tokens, pipeline.planner.count_tokens(planning.surface)
-        key = keys[-1] if keys else secrets.token_hex(8)
-        return key, self._plans.put(key, _Planned(planning.plan, said, now, usage))
+        return key, self._plans.put(key, _Planned(planning.plan, said, now, usage, request, tools.digest))
 
 
 _CALL = re.compile(r"call_([0-9a-f]{16})_(\d{1,3})")
@@ -265,7 +284,7 @@ def _conversation(messages: Sequence[Message]) -> tuple[str, dict[str, str]]:
     if last is None:
         raise RequestError("nobody said anything: there is no message of the role 'user'", fix="add one")
     results = {m.tool_call_id or "": m.text for m in messages[last + 1 :] if m.role == "tool"}
-    return messages[last].text.encode("utf-8", "replace").decode(), results
+    return messages[last].text, results
 
 
 def _offered(asked: ChatRequest, given: Mapping[str, Function]) -> list[str] | None:

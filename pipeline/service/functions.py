@@ -8,7 +8,7 @@ it is not required; where it is, the function is refused. Names that ours cannot
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,8 @@ from pipeline.plan import JOIN
 from pipeline.spec import Catalogue, CommandTool, Effect, Parameter, Returns, ToolSpec, Type
 
 MAX_DEPTH = 4  # of objects in objects
+MAX_PARAMETERS = 200  # of a function, the objects that they stand in among them
+MAX_CHOICES = 2000  # of a function's parameters, all together
 SUMMARY = 80  # characters: the room that the short prompt has
 APP = "caller"
 
@@ -114,6 +116,7 @@ class _Reader:
 
     def __init__(self, root: Mapping[str, Any], leaves: dict[str, Leaf], parameters: list[Parameter]) -> None:
         self._root, self._leaves, self._parameters = root, leaves, parameters
+        self._properties = self._choices = 0  # that were read: references make a short schema a large one
 
     def read(self, schema: Any, path: tuple[str, ...], required: bool, at: str) -> None:
         """Read the properties of an object, or one that is not."""
@@ -123,6 +126,10 @@ class _Reader:
             wanted = schema.get("required") or []
             if isinstance(properties, Mapping) and isinstance(wanted, Sequence) and (properties or not path):
                 for name, inner in properties.items():
+                    self._properties += 1
+                    if self._properties > MAX_PARAMETERS:
+                        fix = "leave out what need not be said"
+                        raise FunctionError(f"there are more than {MAX_PARAMETERS} parameters", at, fix)
                     needed = required and not nullable and name in wanted
                     self.read(inner, (*path, str(name)), needed, f"{at}.{name}")
                 return
@@ -135,7 +142,7 @@ class _Reader:
                 fix = "plans have text, numbers, booleans, choices, times and lists of those; make it one, or optional"
                 raise FunctionError("a plan cannot have such a value", at, fix)
             return
-        name = _name("_".join(path), set(self._leaves))
+        name = _name("_".join(path), self._leaves)
         shape = schema.get("format") if facts["type"] == Type.DATETIME else None
         self._leaves[name] = Leaf(path, shape == "date", shape == "date-time", null=required and nullable)
         facts |= {"name": name, "description": _line(str(schema.get("description") or ""))}
@@ -145,18 +152,21 @@ class _Reader:
                 facts["default"] = facts["choices"][0]  # what stands for an unsaid one; it is left out again
         self._parameters.append(Parameter.model_validate(facts))
 
-    def _type(self, schema: Mapping[str, Any], at: str) -> dict[str, Any] | None:
+    def _type(self, schema: Mapping[str, Any], at: str, *, in_list: bool = False) -> dict[str, Any] | None:
         """Return what `Parameter` says of a type; None for one that it cannot."""
         choices = schema.get("enum") if "const" not in schema else [schema["const"]]
         if isinstance(choices, list):
+            self._choices += len(choices)
+            if self._choices > MAX_CHOICES:
+                raise FunctionError(f"there are more than {MAX_CHOICES} choices", at, "make it a text")
             words = [word for word in choices if isinstance(word, str) and _CHOICE.fullmatch(word)]
             if words and len(words) == len([word for word in choices if word is not None]):
                 return {"type": Type.ENUM, "choices": tuple(dict.fromkeys(words))}
         match schema.get("type"):
-            case "array":
+            case "array" if not in_list:  # of a list in a list no plan can speak, and such a schema may have no end
                 items, _ = self._resolved(schema.get("items") or {}, at)
-                inner = self._type(items, at)
-                if inner is None or "list" in inner or inner["type"] is Type.DATETIME:
+                inner = self._type(items, at, in_list=True)
+                if inner is None or inner["type"] is Type.DATETIME:
                     return None
                 return {**inner, "list": True}
             case "string" if schema.get("format") in ("date", "date-time"):
@@ -211,7 +221,7 @@ _TYPES: Mapping[str, Type] = {
 _CHOICE = re.compile(r"[^\x00-\x1f\"\\]{1,80}")  # what a grammar and a plan can have as one word
 
 
-def _name(wanted: str, taken: set[str]) -> str:
+def _name(wanted: str, taken: Container[str]) -> str:
     """Return a name like the wanted one that a tool or a parameter can have, and that is not taken."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", wanted)[:60]
     if not name[:1].isalpha() or not name.isascii():

@@ -9,6 +9,7 @@ end, a write or send under way comes to its end, nothing else begins, and one wa
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import time
@@ -83,7 +84,7 @@ class Run:
         self._telling = Telling()
         self._questions: dict[tuple[str, int, str], asyncio.Future[Any]] = {}  # by kind, number, digest
         self._candidates: Sequence[str] = ()  # of the last choice that was asked for
-        self._asked = 0
+        self._asked = 0  # questions
 
     @property
     def ended(self) -> bool:
@@ -110,9 +111,12 @@ class Run:
     async def approve(self, proposal: Proposal, /) -> Approval | None:
         """Ask whether a call is to be made; see `pipeline.effects.Approver`."""
         expires = time.time() + self._answer_s
-        key = ("approval", proposal.step.number, proposal.digest)
+        self._asked += 1
+        # The seal has the text that was written for the call, and the number keeps one answer from counting for two questions.
+        digest = hashlib.sha256(f"{proposal.seal} {self._asked}".encode()).hexdigest()
+        key = ("approval", proposal.step.number, digest)
         try:
-            yes = await self._answer(key, "approval_needed", proposal_json(proposal, expires))
+            yes = await self._answer(key, "approval_needed", proposal_json(proposal, digest, expires))
         except TimeoutError:
             raise Unanswered(proposal) from None
         return proposal.approve() if yes else None

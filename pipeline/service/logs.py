@@ -57,8 +57,8 @@ def configure(*, lines: str) -> None:
     """Send the logs to standard error, as "json" or "text"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if lines == "json" else PlainLines())
-    # asyncio's own words may repeat what a callback was given; the formatters leave them out.
-    for name, level in ((log.name, logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.WARNING)):
+    # Others' words may repeat what they were given (asyncio a callback's arguments, contacts a card's line); the formatters leave them out.
+    for name, level in ((log.name, logging.INFO), ("uvicorn", logging.WARNING), ("", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -1,12 +1,15 @@
 """`POST /v1/transcribe`: a recording comes in as the body, in any format that the voice extra reads, and goes out as text.
 
 It is offered where the extra is installed. One recording is heard at a time, some wait, and further ones are refused: each is held in
-memory until it is heard. Nothing of a recording is kept.
+memory until it is heard. A client that goes away frees its place when nothing of its recording is held or heard any more. Nothing of a
+recording is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -20,17 +23,26 @@ from pipeline.service.api import problems, while_connected
 from pipeline.service.hub import Hub
 from pipeline.service.turns import Busy
 from pipeline.service.wire import Heard
-from pipeline.speech import Transcriber
+from pipeline.speech import Transcriber, Transcript
 
 PATH = "/v1/transcribe"
 WAITING = 4  # recordings, the one that is heard among them
 BUSY_S = 5  # when to come again
+LONGEST_S = 15 * 60.0  # seconds of a recording
 
 _PACKAGES = {"openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
 
 
 class UnreadableRecording(TinyAgentError):
     """The body is no recording that can be read, or it is to be heard in a language that the model does not know."""
+
+
+class LongRecording(TinyAgentError):
+    """The recording is longer than any that is heard."""
+
+
+class _Left(Exception):
+    """The client has gone, and nobody waits for what is said."""
 
 
 def offered(config: SpeechConfig) -> bool:
@@ -48,7 +60,31 @@ def routes(hub: Hub, transcriber: Transcriber | None = None) -> APIRouter:
     api = APIRouter()
     config = hub.pipeline.config
     ears = transcriber or Transcriber(config.speech)
+    # Of its own, so that a long recording takes no thread from what else the service does.
+    thread = ThreadPoolExecutor(1, "transcribe")
+    turn = asyncio.Lock()
     under_way = 0
+
+    async def hear(recording: bytes, language: str) -> Transcript:
+        """Return what is said; where this is cancelled, the recording is heard to the end of a window and no further."""
+        left = threading.Event()
+
+        def goes_on(seconds: float, total: float | None) -> None:
+            if left.is_set():
+                raise _Left
+            if max(seconds, total or 0.0) > LONGEST_S:
+                most = f"the recording is longer than {LONGEST_S / 60:g} minutes"
+                raise LongRecording(most, fix="send it in pieces, or use 'tinyagent listen'")
+
+        async with turn:  # whoever goes away while waiting for it leaves nothing in the executor's queue
+            work = thread.submit(ears.transcribe, recording, language or None, names(config), goes_on)
+            heard = asyncio.wrap_future(work)
+            try:
+                return await asyncio.shield(heard)
+            except asyncio.CancelledError:
+                left.set()
+                await asyncio.gather(heard, return_exceptions=True)  # a thread cannot be cancelled
+                raise
 
     @api.post(
         PATH,
@@ -67,17 +103,14 @@ def routes(hub: Hub, transcriber: Transcriber | None = None) -> APIRouter:
     ) -> Heard:
         """Tell what is said in a recording; the text is empty where nothing was heard, which silence and noise are."""
         nonlocal under_way
-        if under_way >= WAITING:
-            raise Busy("more recordings wait than the service takes on", BUSY_S)
         recording = await request.body()
         if not recording:
             raise UnreadableRecording("the body is empty", fix="send a recording as the body")
+        if under_way >= WAITING:
+            raise Busy("more recordings wait than the service takes on", BUSY_S)
         under_way += 1
         try:
-            hints = names(config)
-            heard = await while_connected(
-                request, asyncio.to_thread(ears.transcribe, recording, language or None, hints)
-            )
+            heard = await while_connected(request, hear(recording, language))
         except (AudioError, ConfigError) as error:
             if isinstance(error, ConfigError) and not language:
                 raise  # the settings' fault, not the request's

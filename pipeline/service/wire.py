@@ -77,7 +77,9 @@ class Approval(_Body):
     """A person's yes or no to one call."""
 
     step: Annotated[int, Field(ge=1, le=10_000)]
-    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the call, as `approval_needed` gave it.")]
+    digest: Annotated[
+        str, Field(pattern="^[0-9a-f]{64}$", description="Of the question, as `approval_needed` gave it.")
+    ]
     approved: bool
 
 
@@ -284,8 +286,8 @@ def _step(step: Step) -> dict[str, Any]:
     return {"step": step.number, "tool": step.tool, "call": step.text(), "needs": sorted(step.references)}
 
 
-def proposal_json(proposal: Proposal, expires: float) -> dict[str, Any]:
-    """Return what a person is shown before they approve a call."""
+def proposal_json(proposal: Proposal, digest: str, expires: float) -> dict[str, Any]:
+    """Return what a person is shown before they approve a call; `digest` is by what their answer is known."""
     return {
         "step": proposal.step.number,
         "tool": proposal.tool.name,
@@ -295,7 +297,7 @@ def proposal_json(proposal: Proposal, expires: float) -> dict[str, Any]:
         "said": dict(proposal.said),
         "preview": dict(proposal.preview.shown) if proposal.preview else {},
         "warnings": list(proposal.warnings),
-        "digest": proposal.digest,
+        "digest": digest,
         "expires": moment(expires),
     }
 

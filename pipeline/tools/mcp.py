@@ -315,7 +315,7 @@ def _definition(tool: Tool) -> Definition:
 def as_wanted(arguments: Mapping[str, object], schema: Mapping[str, Any]) -> dict[str, object]:
     """Return arguments as a tool's JSON Schema wants them.
 
-    What was not said and need not be is left out, unless the schema has a default; dates and times take the forms of RFC 3339,
+    What was not said and need not be is left out, unless the schema has a default; yes and no always count, as they were shown. Dates and times take the forms of RFC 3339,
     with the local zone.
     """
     properties, needed = schema.get("properties", {}), schema.get("required", ())
@@ -323,7 +323,8 @@ def as_wanted(arguments: Mapping[str, object], schema: Mapping[str, Any]) -> dic
     for name, value in arguments.items():
         declared = properties.get(name)
         declared = declared if isinstance(declared, dict) else {}
-        if value in ("", 0, []) and name not in needed and declared.get("default") is None:
+        empty = value in ("", 0, []) and not isinstance(value, bool)
+        if empty and name not in needed and declared.get("default") is None:
             continue
         match declared.get("format"), value:
             case "date-time", str(text) if text:

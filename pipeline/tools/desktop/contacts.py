@@ -26,7 +26,7 @@ from pipeline.tools.desktop import names, store
 from pipeline.tools.desktop.accounts import contacts_account
 
 logger = logging.getLogger(__name__)
-logging.getLogger("vobject").setLevel(logging.CRITICAL)  # it prints each line that it cannot read
+logging.getLogger("vobject.base").setLevel(logging.CRITICAL)  # it prints each line that it cannot read
 
 OWN_CARD = "me.vcf"
 MOBILE = frozenset({"cell", "mobile", "iphone"})  # labels of numbers that are preferred
