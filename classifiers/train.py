@@ -63,8 +63,8 @@ class Settings:
     calibration_pens: tuple[str, ...] = ("s7", "s22", "s23", "s25", "s33")  # kept from training
     test_pens: tuple[str, ...] = ("s2", "s8", "s32")  # and from calibration too
     without: tuple[str, ...] = ()  # tools to leave out, as if they had not been there yet
-    alpha: float = 0.015  # miss rate to calibrate for
-    refusals: float = 0.01  # share of requests in scope that may be taken to be out of it
+    alpha: float = 0.02  # miss rate to calibrate for
+    refusals: float = 0.0075  # share of requests in scope that may be taken to be out of it
     max_tokens: int = 160
     report_every: int = 50  # steps
     checkpoint_every: int = 100

@@ -60,7 +60,7 @@ class SelectionConfig(_Section):
     """How tools are selected."""
 
     route: Literal["auto", "index", "all"] = "auto"  # "index" does without the classifier, "all" offers every tool
-    miss_rate: Annotated[float, Field(gt=0, lt=1)] = 0.015  # share of requests that may lack a needed tool
+    miss_rate: Annotated[float, Field(gt=0, lt=1)] = 0.02  # share of requests that may lack a needed tool
 
 
 class SpeechConfig(_Section):

@@ -204,14 +204,14 @@ _CLOCK = re.compile(
 def _without_titles(bound: Mapping[str, Value], tool: ToolSpec, said: str) -> dict[str, Value]:
     """Return lists of people or files without those that are only the call's own text again.
 
-    A file may have the name that the mail about it has as its subject: it goes only where the request tells what the mail is about.
+    A file may have the name that the mail about it has as its subject: it goes only where the request says that this is what the mail is about, or its subject.
     """
     texts = {_key(v) for p in tool.parameters if p.type is Type.STRING and isinstance(v := bound.get(p.name), str)}
 
     def is_title(item: Value, kind: Type) -> bool:
         if not isinstance(item, str) or _is_literal(item) or _key(item) not in texts:
             return False
-        about = rf"\b(?:about|re|regarding|sobre)\W+(?:(?:the|my|our|o|a|el|la|mi)\s+)?{re.escape(item)}\b"
+        about = rf"\b(?:about|re|regarding|sobre|subject(?: line)?|assunto|asunto|titled?|título)\W+(?:(?:the|my|our|o|a|el|la|mi)\s+)?{re.escape(item)}\b"
         return kind is not Type.PATH or re.search(about, said, re.IGNORECASE) is not None
 
     changed: dict[str, Value] = {}

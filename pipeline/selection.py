@@ -53,8 +53,7 @@ class SelectionOptions:
     # For tools that the classifier does not know; `benchmarks.own_tools` measures what these find and cost.
     strangers: int = 4  # ranks of the index, for a clause, in which such a tool is offered
     near: float = 0.2  # cosine that it must reach
-    behind: float = 0.1  # and it must not be further behind the best tool of the classifier's choice
-    apart: float = 9.0
+    behind: float = 0.05  # and it must not be further behind the best tool of the classifier's choice
     together: int = 5  # tools that such ones fill up to, where there are many: the first of each clause first
     strangers_least: int = 2  # that find room in any case
 
@@ -216,8 +215,7 @@ class Selector:
             rivals = [name for name in scores if name in self._strangers or name in chosen]
             first = sorted(rivals, key=lambda name: -scores[name])[: options.strangers]
             served = max((scores[name] for name in chosen if name in scores), default=-1.0)
-            best = scores[first[0]] if first else 0.0
-            least = max(options.near, served - options.behind, best - options.apart)
+            least = max(options.near, served - options.behind)
             ranked.append([(n, scores[n]) for n in first if n in self._strangers and scores[n] >= least])
         found: dict[str, float] = {}
         for rank in itertools.zip_longest(*ranked):

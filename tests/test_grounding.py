@@ -194,3 +194,5 @@ def test_a_file_may_be_called_as_the_mail_with_it(tools: Catalogue) -> None:
     assert ground(plan, tools, "email the lease agreement to Ana", NOW) == plan
     (step,) = ground(plan, tools, "email Ana about the lease agreement", NOW).steps
     assert step.named["attachments"] == ()
+    (step,) = ground(plan, tools, "manda um e-mail à Ana com o assunto Lease agreement", NOW).steps
+    assert step.named["attachments"] == ()

@@ -222,7 +222,7 @@ def test_a_stranger_is_looked_for_by_each_clause(tools: Catalogue) -> None:
 
 def test_a_stranger_far_behind_what_the_classifier_chose_is_not_offered(tools: Catalogue) -> None:
     known = tools.only([*Says.labels, "open_note"])
-    assert Selector(known, Ranks(send_sms=0.7, open_note=0.65), classifier=Says(0.9, 0.0)).select("x").tools == (
+    assert Selector(known, Ranks(send_sms=0.7, open_note=0.66), classifier=Says(0.9, 0.0)).select("x").tools == (
         "open_note",
         "send_sms",
     )
