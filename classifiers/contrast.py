@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "tool_requests"
 INTENTS = "public_intents"  # descriptions for the intents of public corpora, which bring the requests
-KEPT = ("mixed",)  # writers whose tools are not trained on: the cosines in `pipeline.selection` are chosen on them
+KEPT = ("mixed",)  # writers whose tools are not trained on: to choose the cosines in `pipeline.selection` on
 BUILT_IN = "built-in"
 _LEAST = 3  # requests that a tool must have
 _BUILT_IN_SHARE = 0.1  # of a batch's tools

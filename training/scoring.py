@@ -3,7 +3,7 @@
 A plan *succeeds* when its dependency graph is isomorphic to that of one of the gold plans, with tool names as labels (the metric of
 the TinyAgent paper, arXiv 2409.00608, section 4). Its *arguments are right* when moreover every argument that the
 gold plan states agrees: dates, numbers and references exactly, names, places and files without regard to case and
-accents, free text by the whole words that it must contain. Its *distance* is the least number of steps and dependencies to add, take
+accents, free text by the words that it must have, or their beginnings. Its *distance* is the least number of steps and dependencies to add, take
 away or rename that makes it a gold plan (graph edit distance). Knows nothing of how plans are made.
 """
 

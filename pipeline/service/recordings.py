@@ -103,13 +103,13 @@ def routes(hub: Hub, transcriber: Transcriber | None = None) -> APIRouter:
     ) -> Heard:
         """Tell what is said in a recording; the text is empty where nothing was heard, which silence and noise are."""
         nonlocal under_way
-        recording = await request.body()
-        if not recording:
-            raise UnreadableRecording("the body is empty", fix="send a recording as the body")
         if under_way >= WAITING:
             raise Busy("more recordings wait than the service takes on", BUSY_S)
-        under_way += 1
+        under_way += 1  # before the body is here: no more than so many are ever held
         try:
+            recording = await request.body()
+            if not recording:
+                raise UnreadableRecording("the body is empty", fix="send a recording as the body")
             heard = await while_connected(request, hear(recording, language))
         except (AudioError, ConfigError) as error:
             if isinstance(error, ConfigError) and not language:
