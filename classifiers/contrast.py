@@ -1,6 +1,6 @@
 """Requests beside the tools that they are for, to train the embedding on: it must find tools that nobody trained it for.
 
-`described_tools` gathers tools with requests for them: those of `tool_requests`, written for this alone, the seeds' invented
+`described_tools` gathers tools with requests for them: those of `training.tool_requests`, written for this alone, the seeds' invented
 tools, the built-in ones, and what public corpora call intents. `Contrast` makes batches of them, requests joined as people join
 them, and `contrast_loss` has each clause find its own tool among those of the batch.
 
@@ -11,27 +11,23 @@ chunking, Günther et al., arXiv 2409.04701), as at run time.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifiers.data import LINKS, Row
 from index.tool_index import described, entries
 from pipeline.spec import Catalogue
 from training.seeds import Seed
+from training.tool_requests import FOLDER, INTENTS, KEPT, lines, written
 
 if TYPE_CHECKING:
     import torch
 
     from classifiers.model import Encoder, ToolModel
 
-FOLDER = Path(__file__).parent / "tool_requests"
-INTENTS = "public_intents"  # descriptions for the intents of public corpora, which bring the requests
-KEPT = ("mixed",)  # writers whose tools are not trained on: to choose the cosines in `pipeline.selection` on
 BUILT_IN = "built-in"
 _LEAST = 3  # requests that a tool must have
 _BUILT_IN_SHARE = 0.1  # of a batch's tools
@@ -56,13 +52,8 @@ class Batch(NamedTuple):
 
 
 def written_tools() -> list[Described]:
-    """Return the tools of `tool_requests`, those that are kept from training too."""
-    paths = sorted(path for path in FOLDER.glob("*.jsonl") if path.stem != INTENTS)
-    return [
-        Described(told["name"], path.stem, _entries(told), tuple(told["requests"]))
-        for path in paths
-        for told in _lines(path)
-    ]
+    """Return the tools of `training.tool_requests`, those that are kept from training too."""
+    return [Described(told["name"], pen, _entries(told), tuple(told["requests"])) for pen, told in written()]
 
 
 def described_tools(seeds: Iterable[Seed], tools: Catalogue, natural: Iterable[Row]) -> list[Described]:
@@ -79,7 +70,7 @@ def described_tools(seeds: Iterable[Seed], tools: Catalogue, natural: Iterable[R
             said[row.source, row.intent].append(row.text)
     intents = [
         Described(told["intent"], told["corpus"], _entries(told), tuple(said[told["corpus"], told["intent"]]))
-        for told in _lines(FOLDER / f"{INTENTS}.jsonl")
+        for told in lines(FOLDER / f"{INTENTS}.jsonl")
     ]
     found = [*(tool for tool in written_tools() if tool.source not in KEPT), *_of_seeds(seeds, tools), *intents]
     return [tool for tool in found if len(tool.requests) >= _LEAST]
@@ -185,8 +176,5 @@ def _of_seeds(seeds: Iterable[Seed], tools: Catalogue) -> list[Described]:
 
 
 def _entries(told: Mapping[str, Any]) -> tuple[str, ...]:
-    return described(told["description"], told["parameters"]), described(told["also"], told["parameters"]), told["also"]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    names = [parameter if isinstance(parameter, str) else parameter["name"] for parameter in told["parameters"]]
+    return described(told["description"], names), described(told["also"], names), told["also"]

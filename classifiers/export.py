@@ -195,7 +195,7 @@ of request and label of which the truth is known: of public corpora the tools ar
 ## Data
 
 The seeds of `training/seeds` (written for this project), refilled, joined and mistyped by `training.composition`, and the tools with requests
-of `classifiers/tool_requests` (so too).
+of `training/tool_requests` (so too).
 {_CORPORA if training["natural"] else "No public corpus."}
 
 ## Limits

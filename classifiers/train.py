@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifiers.contrast import KEPT, Contrast, Described, contrast_loss, described_tools, foreign_rows, written_tools
+from classifiers.contrast import Contrast, Described, contrast_loss, described_tools, foreign_rows, written_tools
 from classifiers.data import Row, labels_of, mixed, split
 from classifiers.evaluation import Evaluation, HeldOut, Predict, evaluate, held_out_rows, known, targets
 from classifiers.inference import ClassifierError
 from classifiers.natural import natural
 from pipeline.config import builtin_tools
 from training.seeds import Seed, load_seeds
+from training.tool_requests import KEPT
 
 if TYPE_CHECKING:
     import torch

@@ -398,7 +398,7 @@ class ToolSpec(_Model):
         header = isinstance(self.implementation, HttpTool) and self.implementation.idempotency_header
         return self.effect is Effect.READ or self.idempotent or bool(header)
 
-    @cached_property
+    @property
     def required(self) -> tuple[Parameter, ...]:
         """The parameters that a call must give."""
         return tuple(p for p in self.parameters if p.required)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 
+from pipeline.elaborate import bind
 from pipeline.plan import escape_dollars, parse_plan
 from pipeline.spec import Catalogue
-from training.composition import Composition
+from training.composition import ALIASES, Composition, Recipe
 from training.examples import Example, groups
 from training.seeds import load_seeds, split
+from training.tool_requests import tool_seeds
 
 pytest.importorskip("faker")
 
-SEEDS = load_seeds()
+SEEDS = [*load_seeds(), *tool_seeds()]
+AS_WRITTEN = Recipe(
+    refill=0, join=0, typos=0, small=0, greet=0, invented=0, siblings=0, rename=0, reshape=0, drop=0, instruct=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +94,32 @@ def test_no_phrasing_is_in_two_splits() -> None:
     assert sum(map(len, parts.values())) == len(SEEDS)
     backwards = split(SEEDS[::-1])
     assert all(parts[name] == backwards[name][::-1] for name in parts)  # order and company decide nothing
+
+
+def test_another_signature_takes_the_same_values(tools: Catalogue) -> None:
+    """Names and order of a known tool's parameters change, and what a plan gives each of them does not."""
+    seeds = {seed.id: seed for seed in SEEDS if not seed.tools}
+    recipe = replace(AS_WRITTEN, reshape=1.0)
+    composition = Composition([*seeds.values()], tools, {}, seed=3, recipe=recipe)
+    own = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+    moved = 0
+    for example in itertools.islice(composition, 1000):
+        offered, wanted = example.offer.catalogue(tools), composition.fill(seeds[example.family]).plan
+        for made, step in zip(parse_plan(example.plan).steps, wanted.steps, strict=True):
+            assert own.get(made.tool, made.tool) == step.tool
+            before, after = bind(step, tools[step.tool]), bind(made, offered[made.tool])
+            assert sorted(map(repr, before.values())) == sorted(map(repr, after.values()))
+            moved += [*before.values()] != [*after.values()] or [*before] != [*after]
+    assert moved > 300
+
+
+def test_unknown_tools_stand_beside_known_ones_and_their_like(tools: Catalogue, examples: list[Example]) -> None:
+    def called(example: Example) -> set[str]:
+        return {step.tool for step in parse_plan(example.plan).steps}
+
+    unknown = [
+        example for example in examples if {tool.name for tool in example.offer.invented if tool.app == "invented"}
+    ]
+    joined = [e for e in unknown if "+" in e.family and called(e) & {*tools} and called(e) - {*tools}]
+    assert len(joined) > 50
+    assert sum(len(e.offer.invented) > len(called(e) - {*tools}) for e in unknown) > 0.3 * len(unknown)

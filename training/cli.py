@@ -55,6 +55,8 @@ def corpus() -> None:
 @click.option("--size", default=80_000, show_default=True, help="Examples to train on.")
 @click.option("--validation", default=1000, show_default=True, help="Examples to validate on.")
 @click.option("--test", default=1000, show_default=True, help="Examples to test on.")
+@click.option("--unseen", default=0, show_default=True, help="Examples for tools that are kept from all training.")
+@click.option("--join", default=0.5, show_default=True, help="Share of requests that are joined with another one.")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers; one seed makes one corpus.")
 @click.option("--out", type=FILE, default=Path("corpus.jsonl"), show_default=True, help="File to write.")
 @against_option
@@ -65,6 +67,8 @@ def generate(
     size: int,
     validation: int,
     test: int,
+    unseen: int,
+    join: float,
     seed: int,
     out: Path,
     against: tuple[Path, ...],
@@ -72,12 +76,13 @@ def generate(
 ) -> None:
     """Compose a corpus from the seeds: offline, free, in minutes."""
     with _extra():
+        from training.composition import Recipe
         from training.corpus import generate as compose
 
-        sizes = {"train": size, "validation": validation, "test": test}
+        sizes, recipe = {"train": size, "validation": validation, "test": test, "unseen": unseen}, Recipe(join=join)
         avoid, tools = _queries(against), builtin_tools()
         with engine as workers, _counting("Composing", sum(sizes.values())) as tell:
-            examples = compose(sizes, tools, seed=seed, avoid=avoid, engine=workers, on_progress=tell)
+            examples = compose(sizes, tools, recipe=recipe, seed=seed, avoid=avoid, engine=workers, on_progress=tell)
             _write(examples, out, tell, as_json)
 
 
@@ -250,7 +255,11 @@ def train() -> None:
 )
 @click.option("--compile", is_flag=True, default=None, help="By torch.compile: faster, but needs a C++ compiler.")
 @click.option("--dropout", type=float, help="Of the adapter's inner activations.")
-@click.option("--start", type=FOLDER, help="An earlier run whose adapter is the first one of this.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True),
+    help="A GGUF adapter to begin with, or an earlier run's folder.",
+)
 @click.option("--without", multiple=True, metavar="TOOL", help="Leave a tool out of all training.")
 @click.option("--dev", type=FILE, help="Rows with gold plans to measure success on at every validation.")
 @click.option("--export", "gguf", type=FILE, help="GGUF file to write the adapter to at the end.")

@@ -43,8 +43,10 @@ class Recipe:
     typos: float = 0.08  # the words around the slots are mistyped
     small: float = 0.1  # all is typed in small letters
     greet: float = 0.06  # it begins as speech does, with "hey" or "so"
-    invented: float = 0.16  # the seed is one with invented tools
+    invented: float = 0.3  # a seed is one with invented tools
+    siblings: float = 0.7  # beside a tool of such a seed, others of the same writer are offered
     rename: float = 0.06  # an offered tool has another name
+    reshape: float = 0.08  # or another signature too
     describe: float = 0.12  # known tools come with their summary
     drop: float = 0.1  # a needed tool is not offered
     instruct: float = 0.04  # a standing instruction is given
@@ -84,6 +86,12 @@ class Composition:
         self._by_language: dict[str, list[Seed]] = {}
         for s in self._own:
             self._by_language.setdefault(s.language, []).append(s)
+        self._foreign_by_language: dict[str, list[Seed]] = {}
+        self._by_pen: dict[str, list[ToolSpec]] = {}
+        for s in self._foreign:
+            self._foreign_by_language.setdefault(s.language, []).append(s)
+            of_pen = self._by_pen.setdefault(s.pen, [])
+            of_pen += [tool for tool in s.tools if tool not in of_pen[-_NEAR:]]
 
     def __iter__(self) -> Iterator[Example]:
         return itertools.chain.from_iterable(self.groups())
@@ -92,7 +100,10 @@ class Composition:
         """Yield examples that share their list of tools, one to four at a time."""
         while True:
             size = self._rng.choices(range(1, 5), weights=[2, 4, 5, 3])[0]
-            yield self.examples([self._request() for _ in range(size)])
+            requests = [self._request() for _ in range(size)]
+            while not _one_spec_a_name(requests):
+                requests.pop()
+            yield self.examples(requests)
 
     def requests(self) -> Iterator[Request]:
         """Yield requests without tools to choose from, for what learns to select them."""
@@ -108,6 +119,8 @@ class Composition:
         described = set[str]()
         if rng.random() < recipe.describe:
             described = set(rng.sample(sorted(self._tools), rng.randrange(1, len(self._tools))))
+        if reshaped := rng.random() < recipe.reshape:
+            offered, requests = self._reshape(offered, requests)
         names = self._aliases(offered) if rng.random() < recipe.rename else {}
         offer = Offer(
             names=tuple(sorted(tool.name for tool in offered if tool.name in self._tools)),
@@ -115,11 +128,11 @@ class Composition:
             described=tuple(sorted(described & {tool.name for tool in offered})),
             invented=tuple(tool for tool in offered if tool.name not in self._tools),
         )
-        return [self._example(request, offer) for request in requests]
+        return [self._example(request, offer, instructs=not reshaped) for request in requests]
 
-    def _example(self, request: Request, offer: Offer) -> Example:
+    def _example(self, request: Request, offer: Offer, *, instructs: bool) -> Example:
         plan, instructions = request.plan, []
-        if self._rng.random() < self._recipe.instruct:
+        if instructs and self._rng.random() < self._recipe.instruct:
             text, plan = self._instruct(plan)
             instructions.append(text)
         plan = Plan(tuple(replace(step, tool=offer.aliases.get(step.tool, step.tool)) for step in plan.steps))
@@ -138,18 +151,23 @@ class Composition:
     # ── the request ──────────────────────────────────────────────────────────────────────────────
 
     def _request(self) -> Request:
-        if self._foreign and self._rng.random() < self._recipe.invented:
-            return self.fill(self._rng.choice(self._foreign))
-        first = self.fill(self._rng.choice(self._own))
+        foreign = self._foreign if self._rng.random() < self._recipe.invented else []
+        first = self.fill(self._rng.choice(foreign or self._own))
         if self._rng.random() < self._recipe.greet:
             greeting = self._rng.choice(GREETINGS[first.seeds[0].language])
             first = replace(first, query=greeting + _in_mid_sentence(first, self._rng))
         if self._rng.random() >= self._recipe.join or len(first.plan.steps) > 3:
             return first
-        mates = self._by_language[first.seeds[0].language]
+        language = first.seeds[0].language
         for _ in range(self._rng.choice([1, 1, 1, 2])):
-            mate = self.fill(self._rng.choice(mates))
-            if len(mate.plan.steps) <= 2 and (mate.plan.steps or first.plan.steps) and not _taken_back(mate, first):
+            foreign = self._foreign_by_language.get(language, []) if self._rng.random() < self._recipe.invented else []
+            mate = self.fill(self._rng.choice(foreign or self._by_language.get(language) or self._own))
+            if (
+                len(mate.plan.steps) <= 2
+                and (mate.plan.steps or first.plan.steps)
+                and not _taken_back(mate, first)
+                and _one_spec_a_name((first, mate))
+            ):
                 first = self._join(first, mate)
         return first
 
@@ -229,7 +247,7 @@ class Composition:
 
     def _offer(self, requests: Sequence[Request]) -> list[ToolSpec]:
         """Return the needed tools among wrong ones, mostly those that a selector would confuse them with."""
-        rng = self._rng
+        rng, recipe = self._rng, self._recipe
         offered = {tool.name: tool for request in requests for tool in request.tools}
         seeds = [s for request in requests for s in request.seeds]
         ranked = [[n for n in self._rankings.get(s.id, ()) if n not in offered] for s in seeds]
@@ -245,9 +263,16 @@ class Composition:
             else:
                 break
             offered[name] = self._tools[name]
-        if self._invented and rng.random() < 0.1:
-            for tool in rng.sample(self._invented, rng.choice([1, 2, 3])):
-                offered.setdefault(tool.name, tool)
+        wrong = rng.sample(self._invented, rng.choice([1, 2, 3])) if self._invented and rng.random() < 0.1 else []
+        foreign = [s for s in seeds if s.tools]
+        if foreign and rng.random() < recipe.siblings:
+            chosen = rng.choice(foreign)
+            of_pen = self._by_pen[chosen.pen]
+            at = of_pen.index(chosen.tools[0])
+            near = of_pen[max(0, at - _NEAR) : at + _NEAR + 1]
+            wrong += rng.sample(near, min(len(near), rng.choice([1, 1, 2, 2, 3, 4])))
+        for tool in wrong:
+            offered.setdefault(tool.name, tool)
         return list(offered.values())
 
     def _drop(self, offered: list[ToolSpec], requests: Sequence[Request]) -> tuple[list[ToolSpec], list[Request]]:
@@ -275,6 +300,48 @@ class Composition:
             choices = [name for name in ALIASES.get(tool.name, ()) if name not in taken]
             if choices and self._rng.random() < 0.6:
                 names[tool.name] = self._rng.choice(choices)
+        return names
+
+    def _reshape(
+        self, offered: Sequence[ToolSpec], requests: Sequence[Request]
+    ) -> tuple[list[ToolSpec], list[Request]]:
+        """Give known tools another signature, so that nobody learns one by heart: other names, another order."""
+        rng = self._rng
+        taken = {tool.name for tool in offered}
+        specs: dict[str, ToolSpec] = {}
+        names: dict[str, dict[str, str]] = {}
+        for tool in offered:
+            choices = [name for name in ALIASES.get(tool.name, ()) if name not in taken]
+            if tool.name in self._tools and choices and rng.random() < 0.7:
+                names[tool.name] = renamed = self._other_names(tool)
+                parameters = [p.model_copy(update={"name": renamed.get(p.name, p.name)}) for p in tool.parameters]
+                rng.shuffle(parameters)
+                specs[tool.name] = tool.model_copy(
+                    update={"name": rng.choice(choices), "parameters": tuple(parameters), "rules": (), "examples": ()}
+                )
+
+        def moved(step: Step) -> Step:
+            if step.tool not in specs:
+                return step
+            old, new, renamed = self._tools[step.tool], specs[step.tool], names[step.tool]
+            said = dict(zip((p.name for p in old.required), step.args, strict=True)) | dict(step.named)
+            said = {renamed.get(name, name): value for name, value in said.items()}
+            written = {p.name: said[p.name] for p in new.parameters if p.name in said}
+            return Step(step.number, new.name, tuple(written.pop(p.name) for p in new.required), written)
+
+        changed = [replace(r, plan=Plan(tuple(moved(step) for step in r.plan.steps))) for r in requests]
+        return [specs.get(tool.name, tool) for tool in offered], changed
+
+    def _other_names(self, tool: ToolSpec) -> dict[str, str]:
+        """Return other names for some of a tool's parameters, but for those that another one refers to."""
+        tied = {name for p in tool.parameters for name in (p.ends, p.lasts, p.all_day) if name}
+        taken = {p.name for p in tool.parameters}
+        names: dict[str, str] = {}
+        for p in tool.parameters:
+            choices = [name for name in PARAMETERS.get(p.name, ()) if name not in taken and p.name not in tied]
+            if choices and self._rng.random() < 0.5:
+                names[p.name] = self._rng.choice(choices)
+                taken.add(names[p.name])
         return names
 
     def _instruct(self, plan: Plan) -> tuple[str, Plan]:
@@ -317,6 +384,13 @@ def _in_mid_sentence(request: Request, rng: random.Random) -> str:
     if query[1:2].islower() and not begins_with_a_slot and rng.random() < 0.85:
         return query[0].lower() + query[1:]
     return query
+
+
+def _one_spec_a_name(requests: Sequence[Request]) -> bool:
+    """Whether requests bring no two tools of one name."""
+    tools = [tool for request in requests for tool in request.tools]
+    known = {tool.name: tool for tool in tools}
+    return all(tool == known[tool.name] for tool in tools)
 
 
 def _taken_back(mate: Request, first: Request) -> bool:
@@ -434,6 +508,8 @@ _FOLDERS = ["Work", "Personal", "Inbox", "Home", "Research", "Ideas"]
 _LISTS = ["Errands", "Work", "Home", "Today", "Chores"]
 _CALENDARS = ["Work", "Family", "Private", "Team", "Studio"]
 
+_NEAR = 6  # places apart in their writer's file: tools that a family of tools is of
+
 # Names that another author might have given the tools.
 ALIASES: Mapping[str, Sequence[str]] = {
     "get_phone_number": ("lookup_phone", "find_number", "contact_phone"),
@@ -452,4 +528,30 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "create_reminder": ("remind", "add_reminder", "set_reminder", "todo_add"),
     "send_sms": ("text_message", "send_text", "sms", "message"),
     "get_zoom_meeting_link": ("zoom_link", "create_zoom", "video_meeting"),
+}
+
+# And their parameters.
+PARAMETERS: Mapping[str, Sequence[str]] = {
+    "attachments": ("files", "attached"),
+    "calendar": ("calendar_name", "agenda"),
+    "cc": ("copy_to", "copies"),
+    "content": ("text", "body", "note"),
+    "context": ("body", "text", "about"),
+    "end_location": ("destination", "to", "end"),
+    "file_name": ("file", "document"),
+    "folder": ("in_folder", "notebook"),
+    "invitees": ("guests", "attendees", "people"),
+    "list_name": ("list", "task_list"),
+    "location": ("place", "where", "venue"),
+    "meeting_invitees": ("guests", "attendees", "people"),
+    "message": ("text", "body", "content"),
+    "name": ("title", "label"),
+    "notes": ("details", "comment", "description"),
+    "pdf_path": ("file", "document", "pdf"),
+    "recipients": ("to", "people"),
+    "start_location": ("origin", "start"),
+    "subject": ("title", "headline"),
+    "title": ("name", "event"),
+    "topic": ("title", "subject"),
+    "transport": ("by", "mode"),
 }

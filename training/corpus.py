@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from pipeline.engine import Engine, Local
 from pipeline.plan import parse_plan
 from pipeline.spec import Catalogue
 from training.checks import Avoided, Likeness, violations
-from training.composition import Composition, rank_tools
+from training.composition import Composition, Recipe, rank_tools
 from training.examples import CorpusError, Example, read
 from training.seeds import Seed, load_seeds, split
+from training.tool_requests import tool_seeds
 
-SPLITS = ("test", "validation", "train")  # in the order in which they are made
+SPLITS = ("unseen", "test", "validation", "train")  # in the order in which they are made
 # A source that gives this many examples in a row that are all left out has nothing new to say.
 PATIENCE = 20_000
 # Examples that are composed and checked at a time, from random numbers of their own: whoever makes which, the corpus is the same.
@@ -44,6 +45,7 @@ def generate(
     sizes: Mapping[str, int],
     tools: Catalogue,
     *,
+    recipe: Recipe | None = None,
     seed: int = 0,
     avoid: Sequence[str] = (),
     engine: Engine | None = None,
@@ -52,8 +54,9 @@ def generate(
     """Yield a corpus composed from the seeds; the same seed gives the same one, whatever the engine.
 
     Args:
-        sizes: How many examples of each split.
+        sizes: How many examples of each split; "unseen" ones are for tools that are kept from all training.
         tools: The catalogue.
+        recipe: How often what is done to a seed.
         seed: Of the random numbers.
         avoid: Requests of which nothing alike may be in the corpus, and nothing that holds one: those that are evaluated on.
         engine: Composes and checks; what is like what is found in this process, since it needs all that came before.
@@ -62,23 +65,29 @@ def generate(
     Raises:
         CorpusError: The seeds do not give that many different examples.
     """
-    seeds = load_seeds()
-    parts, rankings = split(seeds), rank_tools(seeds, tools)
+    seeds, kept, recipe = [*load_seeds(), *tool_seeds()], tool_seeds(kept=True), recipe or Recipe()
+    parts, rankings = split(seeds) | {"unseen": kept}, rank_tools([*seeds, *kept], tools)
     sift = _Sift(avoid, on_progress)
     for name in SPLITS:
-        make = partial(_composer, parts[name], tools, rankings, f"{seed} {name}", name)
+        of_split = replace(recipe, invented=1.0) if name == "unseen" else recipe
+        make = partial(_composer, parts[name], tools, rankings, of_split, f"{seed} {name}", name)
         composed = (engine or Local()).map(make, itertools.count())
         fresh = sift.keep(itertools.chain.from_iterable(composed))
         yield from itertools.islice(fresh, sizes.get(name, 0))
 
 
 def _composer(
-    seeds: Sequence[Seed], tools: Catalogue, rankings: Mapping[str, Sequence[str]], source: str, split: str
+    seeds: Sequence[Seed],
+    tools: Catalogue,
+    rankings: Mapping[str, Sequence[str]],
+    recipe: Recipe,
+    source: str,
+    split: str,
 ) -> Callable[[int], list[Judged]]:
     """Return what composes and checks a part of a split by its number."""
 
     def part(number: int) -> list[Judged]:
-        composition = Composition(seeds, tools, rankings, seed=f"{source} {number}", split=split)
+        composition = Composition(seeds, tools, rankings, seed=f"{source} {number}", recipe=recipe, split=split)
         return [(example, _fault(example, tools)) for example in itertools.islice(composition, PART)]
 
     return part

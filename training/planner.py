@@ -28,6 +28,7 @@ from training.composition import Composition, rank_tools
 from training.examples import CorpusError, Example, groups, read
 from training.packing import Encode, Row, batches, pack, parts
 from training.seeds import load_seeds, split
+from training.tool_requests import tool_seeds
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ class Settings:
     max_tokens: int = 640  # of a row; from longer ones examples are left out
     part_tokens: int = 2048  # of a batch that are in memory at once
     dropout: float = 0.05  # of the adapters' inner activations
-    start: str = ""  # the folder of an earlier run whose adapter is the first one of this; its curve is the beginning of this one's story
+    start: str = ""  # the adapter to begin with: a GGUF file, or the folder of an earlier run
     int8: bool = False  # products with frozen weights: half as fast again where the CPU has VNNI; see `training.lora`
     compile: bool = False  # the layers by torch.compile: a fifth faster, but needs a C++ compiler and two minutes
 
@@ -96,7 +97,7 @@ def train(
     fresh, validation = _data(settings, encode, corpus)
     step, log = _resume(out, model, optimizer)
     if not step and settings.start:
-        _start_from(Path(settings.start), model)
+        _start_from(Path(settings.start), model, base)
     ahead = itertools.islice(batches(fresh, settings.batch, random.Random(settings.seed)), step, settings.steps)
     print(f"{sum(p.numel() for p in weights) / 1e6:.1f} M weights to train, from step {step}", flush=True)
     started, seen = time.monotonic(), 0
@@ -150,7 +151,8 @@ def _data(settings: Settings, encode: Encode, corpus: Path | None) -> tuple[Iter
         train = itertools.chain.from_iterable(groups(_of_split("train", corpus)) for _ in itertools.count())
         validation = groups(_of_split("validation", corpus))
     else:
-        seeds = [s for s in load_seeds() if not any(tool in settings.without for tool, _ in s.calls)]
+        everyone = [*load_seeds(), *tool_seeds()]
+        seeds = [s for s in everyone if not any(tool in settings.without for tool, _ in s.calls)]
         sides, rankings = split(seeds), rank_tools(seeds, tools)
         print(f"{len(sides['train'])} seeds to train on, {len(sides['validation'])} to validate", flush=True)
         train = Composition(sides["train"], tools, rankings, seed=settings.seed).groups()
@@ -261,15 +263,28 @@ def _write_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     (out / "curve.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
 
 
-def _start_from(run: Path, model: Any) -> None:
-    """Load the adapter that another run ended with; the optimizer begins anew, so that its warm-up is one."""
+def _start_from(start: Path, model: Any, base: Path) -> None:
+    """Load the adapter of a GGUF file, or the one that another run ended with; the optimizer begins anew, so that its warm-up is one."""
     import torch
 
-    try:
-        state = torch.load(run / "checkpoint.pt", weights_only=True)
-    except FileNotFoundError as error:
-        raise CorpusError(f"{run} has no checkpoint.pt to start from", fix="name the --out folder of a run") from error
-    model.load_state_dict(state["adapter"], strict=False)
+    from training.export import adapter_weights
+    from training.lora import lora_parameters
+
+    if start.is_file():
+        weights = adapter_weights(start, base)
+    elif (start / "checkpoint.pt").exists():
+        weights = torch.load(start / "checkpoint.pt", weights_only=True)["adapter"]
+    else:
+        raise CorpusError(
+            f"{start} has no checkpoint.pt to start from",
+            fix="name the --out folder of a run, or a file that --export wrote",
+        )
+    own = {name: weight.shape for name, weight in lora_parameters(model)}
+    if {name: weight.shape for name, weight in weights.items()} != own:
+        raise CorpusError(
+            f"the adapter of {start} has another rank, or is for another base", fix="see --rank and --base"
+        )
+    model.load_state_dict(weights, strict=False)
 
 
 def _resume(out: Path, model: Any, optimizer: Any) -> tuple[int, list[dict[str, Any]]]:

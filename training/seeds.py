@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.spec import ToolSpec
 from training.surface import Call
 
+_SUMMARY = 80  # characters that a summary may have
 VALIDATION, TEST = 0.02, 0.05  # shares of the seeds
 
 
@@ -60,7 +61,8 @@ def seed_folder() -> Path:
 def load_seeds(paths: Iterable[Path] | None = None) -> list[Seed]:
     """Read seed files; all of the project's by default."""
     chosen = sorted(seed_folder().glob("*.jsonl")) if paths is None else paths
-    return [_seed(json.loads(line), path.stem) for path in chosen for line in path.open(encoding="utf-8")]
+    told = ((path.stem, json.loads(line)) for path in chosen for line in path.open(encoding="utf-8"))
+    return [seed_of(data, pen, [invented_tool(tool) for tool in data.get("tools", ())]) for pen, data in told]
 
 
 def styles(seed: Seed) -> frozenset[str]:
@@ -102,7 +104,8 @@ def _place(name: str) -> float:
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _seed(data: Mapping[str, Any], pen: str) -> Seed:
+def seed_of(data: Mapping[str, Any], pen: str, tools: Iterable[ToolSpec]) -> Seed:
+    """Return the seed that an object of a file tells of, with the tools that it brings."""
     return Seed(
         id=data["id"],
         pen=pen,
@@ -110,11 +113,11 @@ def _seed(data: Mapping[str, Any], pen: str) -> Seed:
         query=data["query"],
         slots={name: Slot(*slot) for name, slot in data["slots"].items()},
         calls=tuple((tool, args) for tool, args in data["plan"]),
-        tools=tuple(_invented(tool) for tool in data.get("tools", ())),
+        tools=tuple(tools),
     )
 
 
-def _invented(data: Mapping[str, Any]) -> ToolSpec:
+def invented_tool(data: Mapping[str, Any]) -> ToolSpec:
     """Return the spec of a tool that nobody has to implement."""
     parameters = []
     for parameter in data["parameters"]:
@@ -126,12 +129,13 @@ def _invented(data: Mapping[str, Any]) -> ToolSpec:
             entry["default"] = "60 minutes"
         parameters.append(entry)
     description = data["description"]
+    short = description[0].lower() + description[1:].rstrip(".")  # many authors write no summary
     return ToolSpec.model_validate(
         {
             "name": data["name"],
             "app": "invented",
             "description": description if len(description) >= 10 else f"{description} (a tool)",
-            "summary": description[0].lower() + description[1:79].rstrip("."),
+            "summary": short if len(short) <= _SUMMARY and _place(data["name"]) < 0.5 else "",
             "parameters": parameters,
             "returns": {"type": data.get("returns", "string")},
             "effect": "open",
