@@ -20,32 +20,42 @@ class Asked:
     text: str
     now: datetime
     golds: tuple[frozenset[str], ...] = ()  # the tools of each right plan, lookups included, where that is known
+    english: bool = True
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether it needs a tool."""
+        return all(self.golds)
 
     def found(self, names: Collection[str]) -> bool:
         """Return whether all tools of one of its right plans are among these."""
         return any(tools <= {*names} for tools in self.golds)
 
 
+def rows_of(file: Path) -> list[Asked]:
+    """Return the rows with gold plans of a file, such as `tinyagent eval` reads."""
+    from training.evaluation import read_cases
+
+    return [
+        Asked(
+            case.request.query,
+            case.request.now or NOW,
+            tuple(frozenset(step["tool"] for step in gold) for gold in case.golds),
+            not {"pt", "es"} & set(case.tags),
+        )
+        for case in read_cases(file)
+    ]
+
+
 def read(files: tuple[Path, ...], count: int | None) -> list[Asked]:
     """Return requests that need a tool.
 
     Args:
-        files: Rows with gold plans, such as `tinyagent eval` reads; without any, the English test seeds.
+        files: Rows with gold plans; without any, the English test seeds.
         count: At most so many, drawn at random but always the same; None is all.
     """
     if files:
-        from training.evaluation import read_cases
-
-        cases = [case for file in files for case in read_cases(file)]
-        found = [
-            Asked(
-                case.request.query,
-                case.request.now or NOW,
-                tuple(frozenset(step["tool"] for step in gold) for gold in case.golds),
-            )
-            for case in cases
-            if all(case.golds)
-        ]
+        found = [row for file in files for row in rows_of(file) if row.in_scope]
     else:
         seeds = [seed for seed in split(load_seeds())["test"] if seed.calls and not seed.tools]
         found = [

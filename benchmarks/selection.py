@@ -16,8 +16,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.asked import Asked, rows_of
 from benchmarks.rankers import Rank, bm25, cosine
 from classifiers import ARTEFACT, ToolClassifier
 from classifiers.calibration import scores, threshold
@@ -34,28 +34,9 @@ from index import Embedder, ToolIndex
 from pipeline.config import Config, builtin_tools
 from pipeline.selection import Route, SelectionOptions, Selector, clauses
 from pipeline.spec import Catalogue
-from training.evaluation import read_cases
 from training.seeds import load_seeds
 
 Select = Callable[[str], Iterable[str]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request and the tools of each right plan for it, lookups included."""
-
-    text: str
-    golds: tuple[frozenset[str], ...]
-    english: bool = True
-
-    @property
-    def in_scope(self) -> bool:
-        """Whether it needs a tool."""
-        return all(self.golds)
-
-    def found(self, names: Collection[str]) -> bool:
-        """Return whether all tools of one of its right plans are among these."""
-        return any(tools <= {*names} for tools in self.golds)
 
 
 @click.command()
@@ -73,14 +54,14 @@ def main(files: tuple[Path, ...], rows: int, folder: Path) -> None:
     tools, settings = builtin_tools(), Settings()
     alpha = Config().selection.miss_rate
     parts = split(load_seeds(), calibration_pens=settings.calibration_pens, test_pens=settings.test_pens)
-    groups = {file.stem: [*_asked(file)] for file in files}
+    groups = {file.stem: rows_of(file) for file in files}
     groups["unseen pens"] = [_row(row) for row in written(parts.test, tools)]
     groups["corpus, test"] = [_row(row) for row in written(parts.corpus, tools)]
     sets = {
         f"{name}, {language}": chosen
-        for name, asked in groups.items()
+        for name, found in groups.items()
         for language, english in (("English", True), ("Portuguese and Spanish", False))
-        if (chosen := [row for row in asked if row.english is english])
+        if (chosen := [row for row in found if row.english is english])
     }
 
     click.echo(
@@ -104,14 +85,8 @@ def main(files: tuple[Path, ...], rows: int, folder: Path) -> None:
         _report_unknown(selector, index, unknown, sets)
 
 
-def _asked(file: Path) -> Iterable[Asked]:
-    for case in read_cases(file):
-        golds = tuple(frozenset(step["tool"] for step in gold) for gold in case.golds)
-        yield Asked(case.request.query, golds, not {"pt", "es"} & set(case.tags))
-
-
 def _row(row: Row) -> Asked:
-    return Asked(row.text, (_needed(row),), row.language == "en")
+    return Asked(row.text, golds=(_needed(row),), english=row.language == "en")
 
 
 def _needed(row: Row) -> frozenset[str]:

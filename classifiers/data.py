@@ -25,7 +25,7 @@ from training.checks import elaborated
 from training.composition import Composition, Recipe, Request
 from training.seeds import Seed, side_of
 
-RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.06)
+RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.1)
 LINKS = (" and ", ", and ", ". ", ", then ", " and then ", " also ", ", ", "; ", " plus ")  # between two requests
 AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, invented=0.0)
 

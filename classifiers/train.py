@@ -32,7 +32,7 @@ from classifiers.inference import ClassifierError
 from classifiers.natural import natural
 from pipeline.config import builtin_tools
 from training.seeds import Seed, load_seeds
-from training.tool_requests import KEPT
+from training.tool_requests import KEPT, combined_seeds
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +94,11 @@ def load_data(settings: Settings, folder: Path | None) -> Data:
     if strange := [name for name in settings.without if name not in tools]:
         raise ClassifierError(f"no tool {strange[0]!r} to leave out", fix=f"the tools are {', '.join(tools)}")
     tools = tools.only([name for name in tools if name not in settings.without])
-    seeds = [seed for seed in load_seeds() if not {tool for tool, _ in seed.calls} & {*settings.without}]
+    seeds = [
+        seed
+        for seed in (*load_seeds(), *combined_seeds())
+        if not {tool for tool, _ in seed.calls} & {*settings.without}
+    ]
     parts = split(seeds, calibration_pens=settings.calibration_pens, test_pens=settings.test_pens)
     others, others_held_out = natural(folder) if folder else ([], [])
     rows = held_out_rows(parts, tools, [row for row in others_held_out if row.tools <= {*tools}])

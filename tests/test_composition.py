@@ -11,10 +11,11 @@ import pytest
 from pipeline.elaborate import bind
 from pipeline.plan import escape_dollars, parse_plan
 from pipeline.spec import Catalogue
-from training.composition import ALIASES, Composition, Recipe
+from training.composition import Composition, Recipe
 from training.examples import Example, groups
 from training.seeds import load_seeds, split
 from training.tool_requests import tool_seeds
+from training.wordings import ALIASES
 
 pytest.importorskip("faker")
 

@@ -35,17 +35,21 @@ def tool_seeds(*, kept: bool = False) -> list[Seed]:
     Args:
         kept: Those of the writers that are kept from training, in place of the others.
     """
-    seeds: list[Seed] = []
+    single = [seed for pen, told in written() if (pen in KEPT) == kept for seed in _for_one(pen, told)]
+    return [*single, *combined_seeds(kept=kept)]
+
+
+def combined_seeds(*, kept: bool = False) -> list[Seed]:
+    """Return those of the seeds that join several tools of a writer, or one of them and built-in ones."""
     specs: defaultdict[str, dict[str, ToolSpec]] = defaultdict(dict)
     for pen, told in written():
         if (pen in KEPT) == kept:
-            specs[pen][told["name"]] = spec = invented_tool(told)
-            seeds += _for_one(pen, told, spec)
-    for pen, own in specs.items():
-        for told in lines(FOLDER / "combined" / f"{pen}.jsonl"):
-            needed = dict.fromkeys(name for name, _ in told["plan"] if name in own)
-            seeds.append(seed_of(told, pen, [own[name] for name in needed]))
-    return seeds
+            specs[pen][told["name"]] = invented_tool(told)
+    return [
+        seed_of(told, pen, [own[name] for name in dict.fromkeys(name for name, _ in told["plan"]) if name in own])
+        for pen, own in specs.items()
+        for told in lines(FOLDER / "combined" / f"{pen}.jsonl")
+    ]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -53,9 +57,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def _for_one(pen: str, told: dict[str, Any], spec: ToolSpec) -> Iterator[Seed]:
+def _for_one(pen: str, told: dict[str, Any]) -> Iterator[Seed]:
     """Yield a tool's requests, but for those that it cannot serve."""
-    languages = told.get("languages", {})
+    spec, languages = invented_tool(told), told.get("languages", {})
     for number, (request, calls) in enumerate(zip(told["requests"], told["calls"], strict=True), 1):
         if calls:
             yield Seed(
