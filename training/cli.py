@@ -250,6 +250,7 @@ def train() -> None:
 @click.option("--seed", type=int, help="Of the random numbers.")
 @click.option("--rank", type=int, help="Of the adapter.")
 @click.option("--learning-rate", type=float)
+@click.option("--decay", type=float, help="Share of the steps, the last ones, in which the learning rate falls.")
 @click.option(
     "--int8", is_flag=True, default=None, help="Products with the frozen weights in int8: faster on CPUs with VNNI."
 )
