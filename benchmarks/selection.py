@@ -24,7 +24,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.asked import Asked, rows_of
+from benchmarks.asked import NOW, Asked, rows_of
 from benchmarks.rankers import Rank, bm25, cosine
 from classifiers import ARTEFACT, ToolClassifier
 from classifiers.calibration import scores, threshold
@@ -86,7 +86,7 @@ def main(files: tuple[Path, ...], rows: int, folder: Path) -> None:
 
 
 def _row(row: Row) -> Asked:
-    return Asked(row.text, golds=(_needed(row),), english=row.language == "en")
+    return Asked(row.text, NOW, (_needed(row),), row.language == "en")
 
 
 def _needed(row: Row) -> frozenset[str]:

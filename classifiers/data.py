@@ -27,7 +27,7 @@ from training.seeds import Seed, side_of
 
 RECIPE = Recipe(refill=0.75, join=0.35, typos=0.1, invented=0.1)
 LINKS = (" and ", ", and ", ". ", ", then ", " and then ", " also ", ", ", "; ", " plus ")  # between two requests
-AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, invented=0.0)
+AS_WRITTEN = Recipe(refill=0.0, join=0.0, typos=0.0, small=0.0, invented=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,24 @@ def test_an_adapter_comes_back_as_it_was(base: Path, tmp_path: Path) -> None:
     torch.save({"adapter": weights}, tmp_path / "checkpoint.pt")
     (tmp_path / "settings.json").write_text(json.dumps({"alpha": 6, "without": []}))
     export(tmp_path, base, tmp_path / "adapter.gguf")
-    read = adapter_weights(tmp_path / "adapter.gguf", base)
+    read = adapter_weights(tmp_path / "adapter.gguf", base, alpha=6)
     assert read.keys() == weights.keys()
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
 
+def test_another_scale_gives_the_same_update(base: Path, tmp_path: Path) -> None:
+    a, b = torch.randn(RANK, WIDTH), torch.randn(WIDTH, RANK).half().float()
+    name = "model.layers.0.mlp.up_proj"
+    torch.save({"adapter": {f"{name}.lora_a": a, f"{name}.lora_b": b}}, tmp_path / "checkpoint.pt")
+    (tmp_path / "settings.json").write_text(json.dumps({"alpha": 16, "without": []}))
+    export(tmp_path, base, tmp_path / "adapter.gguf")
+    read = adapter_weights(tmp_path / "adapter.gguf", base, alpha=64)
+    assert torch.allclose(64 * read[f"{name}.lora_b"], 16 * b)
+
+
 def test_what_is_no_adapter(base: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
-    broken.write_bytes(b"no model")
-    with pytest.raises(CorpusError, match="no adapter to start from"):
-        adapter_weights(broken, base)
+    for content in (b"no model", b"GGUF"):
+        broken.write_bytes(content)
+        with pytest.raises(CorpusError, match="no adapter to start from"):
+            adapter_weights(broken, base, alpha=64)

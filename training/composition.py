@@ -2,7 +2,7 @@
 
 From a seed an example comes in stages, each a function below: slots are refilled, requests are joined to longer ones,
 typing errors are put in, and the tool list is made as a selector makes it: the needed tools among likely wrong ones,
-sometimes renamed, sometimes with tools that were invented for a seed, sometimes without the one that is needed. One to
+sometimes under other names or other signatures, sometimes with tools that were invented for a seed, sometimes without the one that is needed. One to
 four requests share a tool list, which a trainer needs to compute once for all of them.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pipeline.plan import Plan, Step, Value, escape_dollars, renumber
 from pipeline.spec import Catalogue, ToolSpec
 from training.banks import Banks
-from training.examples import Example, Offer
+from training.examples import CorpusError, Example, Offer
 from training.seeds import Seed, Slot, styles
 from training.surface import to_surface
 from training.wordings import ALIASES, CALENDARS, FOLDERS, GREETINGS, LINKS, LISTS, PARAMETERS, SENTENCES
@@ -65,7 +65,10 @@ class Composition:
         rankings: For each seed's id, the catalogue's tools from likely to unlikely, as a selector sees them.
         seed: Of the random numbers; the same one gives the same examples.
         recipe: How often what is done to a seed.
-        split: What the examples are for: `train`, `validation` or `test`.
+        split: What the examples are for: `train`, `validation`, `test` or `unseen`.
+
+    Raises:
+        CorpusError: There is no seed to begin with.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Composition:
         self._banks = Banks(seeds, self._rng)
         self._own = [s for s in seeds if not s.tools]
         self._foreign = [s for s in seeds if s.tools]
+        if not (self._own if self._recipe.invented < 1 else self._foreign):
+            raise CorpusError("no seeds to make examples from")
         self._invented = list({tool.name: tool for s in self._foreign for tool in s.tools}.values())
         self._by_language: dict[str, list[Seed]] = {}
         for s in self._own:
@@ -164,8 +169,11 @@ class Composition:
             return first
         language = first.seeds[0].language
         for _ in range(self._rng.choice([1, 1, 1, 2])):
-            foreign = self._foreign_by_language.get(language, []) if self._rng.random() < self._recipe.invented else []
-            mate = self.fill(self._rng.choice(foreign or self._by_language.get(language) or self._own))
+            of_language = self._foreign_by_language if self._rng.random() < self._recipe.invented else self._by_language
+            mates = of_language.get(language) or self._by_language.get(language)
+            if not mates:
+                break
+            mate = self.fill(self._rng.choice(mates))
             if (
                 len(mate.plan.steps) <= 2
                 and (mate.plan.steps or first.plan.steps)
@@ -184,7 +192,7 @@ class Composition:
         }
         mistyped = rng.random() < self._recipe.typos
         frame = self._mistype(seed) if mistyped else seed.query
-        if rng.random() < self._recipe.small:
+        if rng.random() < self._recipe.small and not _copies_capitals(seed):
             values = {name: value.lower() for name, value in values.items()}
             frame = re.sub(r"\{\w+\}|.", lambda m: m[0] if len(m[0]) > 1 else m[0].lower(), frame)
         query = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], frame)
@@ -268,11 +276,11 @@ class Composition:
                 break
             offered[name] = self._tools[name]
         wrong = rng.sample(self._invented, rng.choice([1, 2, 3])) if self._invented and rng.random() < 0.1 else []
-        foreign = [s for s in seeds if s.tools]
-        if foreign and rng.random() < recipe.siblings:
-            chosen = rng.choice(foreign)
+        of_writers = [s for s in seeds if s.pen in self._by_pen]
+        if of_writers and rng.random() < recipe.siblings:
+            chosen = rng.choice(of_writers)
             of_pen = self._by_pen[chosen.pen]
-            at = of_pen.index(chosen.tools[0])
+            at = of_pen.index(chosen.tools[0]) if chosen.tools else rng.randrange(len(of_pen))
             near = of_pen[max(0, at - _NEAR) : at + _NEAR + 1]
             wrong += rng.sample(near, min(len(near), rng.choice([1, 1, 2, 2, 3, 4])))
         for tool in wrong:
@@ -337,12 +345,11 @@ class Composition:
         return [specs.get(tool.name, tool) for tool in offered], changed
 
     def _other_names(self, tool: ToolSpec) -> dict[str, str]:
-        """Return other names for some of a tool's parameters, but for those that another one refers to."""
-        tied = {name for p in tool.parameters for name in (p.ends, p.lasts, p.all_day) if name}
+        """Return other names for some of a tool's parameters; what a lookup looks up is a name to everybody."""
         taken = {p.name for p in tool.parameters}
         names: dict[str, str] = {}
-        for p in tool.parameters:
-            choices = [name for name in PARAMETERS.get(p.name, ()) if name not in taken and p.name not in tied]
+        for p in () if tool.coerces else tool.parameters:
+            choices = [name for name in PARAMETERS.get(p.name, ()) if name not in taken]
             if choices and self._rng.random() < 0.5:
                 names[p.name] = self._rng.choice(choices)
                 taken.add(names[p.name])
@@ -385,9 +392,16 @@ def _in_mid_sentence(request: Request, rng: random.Random) -> str:
     """Return the query as something stands before it: mostly in a small letter, but for a name and for "I"."""
     query = request.query.strip()
     begins_with_a_slot = request.seeds[0].query.lstrip().startswith("{")
-    if query[1:2].islower() and not begins_with_a_slot and rng.random() < 0.85:
+    copied = re.search(rf"\b{re.escape(query.split()[0])}\b", request.plan.text()) is not None
+    if query[1:2].islower() and not begins_with_a_slot and not copied and rng.random() < 0.85:
         return query[0].lower() + query[1:]
     return query
+
+
+def _copies_capitals(seed: Seed) -> bool:
+    """Whether the plan copies words in capitals that are in no slot: the request must keep them."""
+    pieces = re.split(r"\{\w+\}|\"", json.dumps(seed.calls, ensure_ascii=False))
+    return any(piece != piece.lower() and piece.strip() in seed.query for piece in pieces)
 
 
 def _one_spec_a_name(requests: Sequence[Request]) -> bool:

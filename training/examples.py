@@ -131,7 +131,7 @@ def to_json(example: Example) -> dict[str, Any]:
 
 
 def _spec_json(spec: ToolSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude_defaults=True)
+    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 class _Reader:

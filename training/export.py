@@ -69,12 +69,13 @@ def export(run: Path, base: Path, out: Path) -> None:
     writer.close()
 
 
-def adapter_weights(adapter: Path, base: Path) -> dict[str, torch.Tensor]:
+def adapter_weights(adapter: Path, base: Path, alpha: float) -> dict[str, torch.Tensor]:
     """Return the weights of a GGUF adapter by the names that they have in training: the inverse of `export`.
 
     Args:
         adapter: A file that `export` wrote.
         base: The GGUF file that it is for.
+        alpha: What the weights are to be scaled by in training, divided by their rank.
 
     Raises:
         CorpusError: The file is no such adapter.
@@ -82,17 +83,20 @@ def adapter_weights(adapter: Path, base: Path) -> dict[str, torch.Tensor]:
     import gguf
     import torch
 
-    heads = _heads(gguf.GGUFReader(base))
     modules = {name: module for module, name in NAMES.items()}
     weights = {}
     try:
-        for tensor in gguf.GGUFReader(adapter).tensors:
+        heads, reader = _heads(gguf.GGUFReader(base)), gguf.GGUFReader(adapter)
+        own = float(reader.fields["adapter.lora.alpha"].contents())
+        for tensor in reader.tensors:
             _, layer, name, _, half = tensor.name.split(".")
             data = np.array(tensor.data, np.float32)
             if half == "lora_b" and modules[name] in heads:
                 data = permute_back(data, heads[modules[name]])
+            if half == "lora_b":
+                data = data * (own / alpha)
             weights[f"model.layers.{layer}.{modules[name]}.{half}"] = torch.from_numpy(data)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise CorpusError(
             f"{adapter} is no adapter to start from: {error}", fix="name a run's folder, or a file that --export wrote"
         ) from error

@@ -97,7 +97,7 @@ def train(
     fresh, validation = _data(settings, encode, corpus)
     step, log = _resume(out, model, optimizer)
     if not step and settings.start:
-        _start_from(Path(settings.start), model, base)
+        _start_from(Path(settings.start), model, base, settings.alpha)
     ahead = itertools.islice(batches(fresh, settings.batch, random.Random(settings.seed)), step, settings.steps)
     print(f"{sum(p.numel() for p in weights) / 1e6:.1f} M weights to train, from step {step}", flush=True)
     started, seen = time.monotonic(), 0
@@ -263,7 +263,7 @@ def _write_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     (out / "curve.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
 
 
-def _start_from(start: Path, model: Any, base: Path) -> None:
+def _start_from(start: Path, model: Any, base: Path, alpha: float) -> None:
     """Load the adapter of a GGUF file, or the one that another run ended with; the optimizer begins anew, so that its warm-up is one."""
     import torch
 
@@ -271,7 +271,7 @@ def _start_from(start: Path, model: Any, base: Path) -> None:
     from training.lora import lora_parameters
 
     if start.is_file():
-        weights = adapter_weights(start, base)
+        weights = adapter_weights(start, base, alpha)
     elif (start / "checkpoint.pt").exists():
         weights = torch.load(start / "checkpoint.pt", weights_only=True)["adapter"]
     else:
