@@ -42,9 +42,7 @@ FIRST = SelectionOptions().strangers
 def main(files: tuple[Path, ...], folder: Path) -> None:
     """Print how many of the needed tools are found, and how many others are offered."""
     real, classifier = builtin_tools(), ToolClassifier.load(folder, alpha=Config().selection.miss_rate)
-    trained = load_seeds()
-    known = {tool.name for tool in written_tools()} | {tool.name for seed in trained for tool in seed.tools}
-    seeds = [seed for seed in load_seeds([REQUESTS]) if not {name for name, _ in seed.calls} & known]
+    trained, seeds = load_seeds(), measured_seeds()
     others = {tool.name: tool for seed in [*trained, *seeds] for tool in seed.tools}
     bare = Catalogue([*real.values(), *others.values()])
     rows: list[tuple[object, ...]] = []
@@ -68,6 +66,12 @@ def main(files: tuple[Path, ...], folder: Path) -> None:
         "own tools offered",
     )
     click.echo(table(head, rows))
+
+
+def measured_seeds() -> list[Seed]:
+    """Return the requests of `own_tools.jsonl` whose tools have no name that something was trained on."""
+    known = {tool.name for tool in written_tools()} | {tool.name for seed in load_seeds() for tool in seed.tools}
+    return [seed for seed in load_seeds([REQUESTS]) if not {name for name, _ in seed.calls} & known]
 
 
 def _answers(

@@ -1,6 +1,6 @@
 """Requests beside the tools that they are for, to train the embedding on: it must find tools that nobody trained it for.
 
-`described_tools` gathers tools with requests for them: those of `training.tool_requests`, written for this alone, the seeds' invented
+`described_tools` gathers tools with requests for them: those of `training.tool_requests`, the seeds' invented
 tools, the built-in ones, and what public corpora call intents. `Contrast` makes batches of them, requests joined as people join
 them, and `contrast_loss` has each clause find its own tool among those of the batch.
 

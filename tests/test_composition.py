@@ -129,7 +129,7 @@ def test_examples_come_back_from_a_file(tools: Catalogue, examples: list[Example
 
 def test_capitals_that_the_plan_copies_stay_in_the_request(tools: Catalogue) -> None:
     seeds = {seed.id: seed for seed in tool_seeds() if not seed.slots}
-    recipe = Recipe(small=1.0, typos=0, join=0, greet=1.0, invented=1.0, reshape=0, rename=0, drop=0)
+    recipe = Recipe(small=1.0, typos=0, join=0, greet=0.5, invented=1.0, reshape=0, rename=0, drop=0)
     composition = Composition([*seeds.values()], tools, {}, seed=5, recipe=recipe)
     smalled = 0
     for request in itertools.islice(composition.requests(), 500):

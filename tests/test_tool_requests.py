@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("faker")
 
 from pipeline.spec import Catalogue
-from training.checks import violations
+from training.checks import Avoided, violations
 from training.composition import Composition, Recipe
 from training.examples import Example, Offer
 from training.seeds import load_seeds
@@ -48,3 +50,9 @@ def test_every_call_is_sane(tools: Catalogue, pen: str) -> None:
             request = composition.fill(seed)
             offer = Offer(tuple(tools), {}, (), seed.tools)
             assert not violations(Example(request.query, request.plan.text(), offer), tools), seed.id
+
+
+def test_nothing_is_trained_on_the_kept_requests() -> None:
+    rows = (Path(__file__).parents[1] / "benchmarks" / "kept_requests.jsonl").read_text("utf-8").splitlines()
+    avoided = Avoided(json.loads(row)["query"] for row in rows)
+    assert [seed.id for seed in (*load_seeds(), *SEEDS) if avoided.find(seed.as_written)] == []

@@ -12,7 +12,8 @@ import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,16 +107,29 @@ def _of_corpus(path: Path, split: str) -> Iterator[Case]:
 
 
 def _case(example: Example, identity: str, tools: Catalogue) -> Case | None:
-    """Return an example as a case, asked at the first time at which its own times are understood."""
-    offered = with_lookups(example.offer.catalogue(tools), tools)
+    """Return an example as a case, to be planned with the tools that it offers."""
+    offered = example.offer.catalogue(tools)
+    data = {"instructions": list(example.instructions)}
+    case = case_of(identity, example.query, parse_plan(example.plan), with_lookups(offered, tools), data)
+    return case and replace(case, tags=(*example.styles, example.language), tools=offered)
+
+
+def case_of(
+    identity: str, query: str, plan: Plan, tools: Catalogue, data: Mapping[str, Any] | None = None
+) -> Case | None:
+    """Return a request as a case, asked at the first time at which its own times are understood; None if they never are.
+
+    Args:
+        identity: The case's id.
+        query: The person's words.
+        plan: The surface plan that is right.
+        tools: Those that it calls, and the lookups that it needs.
+        data: What the request's line would have beside.
+    """
     for now in NOWS:
-        try:
-            full = elaborate(parse_plan(example.plan), offered, now)
-        except TinyAgentError:
-            continue
-        request = Request(identity, now, example.query, {"instructions": list(example.instructions)})
-        tags = (*example.styles, example.language)
-        return Case(request, [_gold(full, offered, example.query)], tags, example.offer.catalogue(tools))
+        with suppress(TinyAgentError):
+            full = elaborate(plan, tools, now)
+            return Case(Request(identity, now, query, data or {}), [_gold(full, tools, query)], ())
     return None
 
 
