@@ -112,3 +112,14 @@ def test_a_growing_catalogues_table_tells_of_how_many_requests() -> None:
 )
 def test_a_row_is_found_by_any_of_its_right_plans(selected: set[str], found: bool, now: datetime) -> None:
     assert Asked("x", now, (frozenset("ab"), frozenset("cd"))).found(selected) is found
+
+
+def test_a_row_of_the_classifier_is_asked_with_its_lookups() -> None:
+    pytest.importorskip("sklearn")
+    from benchmarks.selection import _row
+    from classifiers.data import Row
+
+    asked = _row(Row("texto", frozenset({"send_sms"}), "s1", language="pt", lookups=frozenset({"get_phone_number"})))
+    assert (asked.in_scope, asked.english) == (True, False)
+    assert asked.found(["send_sms", "get_phone_number"])
+    assert not asked.found(["send_sms"])

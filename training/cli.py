@@ -56,7 +56,13 @@ def corpus() -> None:
 @click.option("--validation", default=1000, show_default=True, help="Examples to validate on.")
 @click.option("--test", default=1000, show_default=True, help="Examples to test on.")
 @click.option("--unseen", default=0, show_default=True, help="Examples for tools that are kept from all training.")
-@click.option("--join", default=0.5, show_default=True, help="Share of requests that are joined with another one.")
+@click.option(
+    "--join",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of requests that are joined with another one.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers; one seed makes one corpus.")
 @click.option("--out", type=FILE, default=Path("corpus.jsonl"), show_default=True, help="File to write.")
 @against_option
