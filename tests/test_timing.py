@@ -115,7 +115,7 @@ def test_a_row_is_found_by_any_of_its_right_plans(selected: set[str], found: boo
 
 
 def test_a_row_of_the_classifier_is_asked_with_its_lookups() -> None:
-    pytest.importorskip("sklearn")
+    pytest.importorskip("faker")
     from benchmarks.selection import _row
     from classifiers.data import Row
 
